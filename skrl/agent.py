@@ -1,0 +1,444 @@
+"""QLearningAgent: the four interfaces behind scikit-learn's fit, predict and score."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from gymnasium import Space, spaces
+from jaxtyping import Float, Shaped
+from numpy.random import SeedSequence
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted
+
+from skrl.base import Actions, Callback, Environment, Policy, QFunction, Runner, States
+from skrl.callbacks import Evaluation, ProgressBar
+from skrl.environments import GymEnvironment
+from skrl.environments.spaces import ActionTranslator, StateTranslator
+from skrl.evaluation import MAX_SIDE_BY_SIDE, greedy_actions, play_episodes
+from skrl.history import History
+from skrl.policies import EpsilonGreedy
+from skrl.qfunctions import DQN, MemoizationQFunction
+from skrl.runners import ExperienceReplay, SimpleRunner
+
+# Budgets, in steps, where the user gives none.
+DEFAULT_STEPS_DEEP = 50_000
+DEFAULT_STEPS_TABLE = 200_000
+
+# Where neither the environment nor its specification limits an episode, a greedy policy that has
+# not learned yet may walk in circles for ever. Evaluation gives up after so many steps.
+STEPS_WITHOUT_LIMIT = 1_000
+
+
+class QLearningAgent(BaseEstimator):  # type: ignore[misc]
+    """An agent that learns action values Q(s, a) and acts on them.
+
+    Wherever scikit-learn says X, this agent takes environments: an id such as ``"CartPole-v1"``,
+    a factory, a `gymnasium.Env`, an `Environment`, or a list of those.
+
+    Parameters
+    ----------
+    qfunction : QFunction or None, default=None
+        What is learned. None stands for a `MemoizationQFunction` (a table) where states are
+        Discrete, and for a `DQN` everywhere else.
+    policy : Policy or None, default=None
+        How the agent explores during training. None stands for `EpsilonGreedy`.
+    runner : Runner or None, default=None
+        What is learned from, and when. None stands for `ExperienceReplay` with a `DQN`, and for
+        `SimpleRunner` otherwise.
+    discount_factor : float in [0, 1], default=0.99
+        gamma: how much a reward is worth one step later.
+    n_steps, n_episodes : int or None, default=None
+        Budget of `fit`: steps, counted over all environments, and episodes; training ends with
+        whichever is used up first. Both None stand for 200,000 steps with a table and 50,000
+        with any other Q function.
+    early_stopping : bool, default=True
+        Stop as soon as evaluation shows, with a margin of two standard errors, that the
+        environment's published ``reward_threshold`` is reached.
+    n_evaluations : int, default=20
+        How often the greedy policy is evaluated during training, at equal distances in steps
+        (with a budget of episodes only, every 2,500 steps). The best Q function is kept. 0 turns
+        evaluation off: then the last Q function is kept, and nothing stops early.
+    n_evaluation_episodes : int, default=50
+        Episodes per evaluation. They are played side by side in environments of their own and
+        do not count as training.
+    callbacks : list of Callback or None, default=None
+        Watch the training, and may stop it.
+    random_state : int, numpy.random.RandomState or None, default=None
+        Seeds everything: the network, the policy, the replay, every environment.
+    verbose : int, default=0
+        0 is silent, 1 shows a progress bar.
+    warm_start : bool, default=False
+        Whether a further `fit` goes on with what has been learned, or starts afresh.
+
+    Attributes
+    ----------
+    qfunction_ : QFunction
+        What has been learned.
+    policy_ : Policy
+        How the agent explored.
+    runner_ : Runner
+        How it learned.
+    history_ : History
+        One row per episode of training; ``history_.evaluations`` has one row per evaluation.
+    n_steps_, n_episodes_ : int
+        How long the agent has been trained.
+    best_score_ : float
+        Best mean return in an evaluation during the last training; -inf if there was none. It
+        chose the Q function that is kept, so `score` gives the honest number.
+    observation_space_, state_space_, action_space_ : gymnasium.Space
+        Spaces of one observation, state and action of the environment.
+    classes_ : ndarray of shape (n_actions, *action_shape)
+        The environment's actions, in the order of the columns of `decision_function` and
+        `predict_proba`.
+
+    Examples
+    --------
+    >>> from skrl import QLearningAgent
+    >>> agent = QLearningAgent(n_steps=2_000, n_evaluations=2, random_state=0)
+    >>> agent = agent.fit("skrl/CircularWorld-v0")
+    >>> agent.predict(-3), agent.predict([2, -2])
+    (np.int64(2), array([0, 2]))
+    """
+
+    def __init__(
+        self,
+        qfunction: QFunction | None = None,
+        policy: Policy | None = None,
+        runner: Runner | None = None,
+        *,
+        discount_factor: float = 0.99,
+        n_steps: int | None = None,
+        n_episodes: int | None = None,
+        early_stopping: bool = True,
+        n_evaluations: int = 20,
+        n_evaluation_episodes: int = 50,
+        callbacks: Sequence[Callback] | None = None,
+        random_state: Any = None,
+        verbose: int = 0,
+        warm_start: bool = False,
+    ) -> None:
+        self.qfunction = qfunction
+        self.policy = policy
+        self.runner = runner
+        self.discount_factor = discount_factor
+        self.n_steps = n_steps
+        self.n_episodes = n_episodes
+        self.early_stopping = early_stopping
+        self.n_evaluations = n_evaluations
+        self.n_evaluation_episodes = n_evaluation_episodes
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+        self.warm_start = warm_start
+
+    # ---- learning ------------------------------------------------------------------------------
+
+    def fit(self, env: Any, y: None = None) -> Self:
+        """Train in an environment.
+
+        Parameters
+        ----------
+        env : str, callable, gymnasium.Env, gymnasium.vector.VectorEnv, Environment or list
+            Where to train. A list is trained on side by side.
+        y : None
+            Ignored; scikit-learn's model selection passes it.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or the environment will not do. An agent whose training broke off,
+            also by Ctrl-C, keeps what it has learned.
+        """
+        self._validate()
+        environment = as_environment(env)
+        if not (self.warm_start and hasattr(self, "qfunction_")):
+            self._start_afresh(environment)
+        n_steps = self.n_steps
+        if n_steps is None and self.n_episodes is None:
+            n_steps = self._default_n_steps()
+        self._train(environment, n_steps, self.n_episodes, schedule=(0.0, 1.0))
+        return self
+
+    def partial_fit(self, env: Any, y: None = None, *, n_steps: int | None = None) -> Self:
+        """Train for some more steps, going on with what has been learned.
+
+        The exploration goes on as well: all calls together run through the schedule that `fit`
+        runs through in one go, and then stay at its end.
+
+        Parameters
+        ----------
+        env : str, callable, gymnasium.Env, gymnasium.vector.VectorEnv, Environment or list
+            Where to train.
+        y : None
+            Ignored.
+        n_steps : int or None
+            How many steps; None stands for the budget of a whole `fit`.
+
+        Returns
+        -------
+        self
+        """
+        self._validate()
+        environment = as_environment(env)
+        if not hasattr(self, "qfunction_"):
+            self._start_afresh(environment)
+        whole = self.n_steps or self._default_n_steps()
+        n_steps = whole if n_steps is None else n_steps
+        done = self.history_.n_steps
+        schedule = min(done / whole, 1.0), min((done + n_steps) / whole, 1.0)
+        self._train(environment, n_steps, None, schedule)
+        return self
+
+    def _validate(self) -> None:
+        for name, interface in (("qfunction", QFunction), ("policy", Policy), ("runner", Runner)):
+            part = getattr(self, name)
+            if part is not None and not isinstance(part, interface):
+                raise TypeError(
+                    f"{name} must be a {interface.__name__} or None, got {part!r}. "
+                    f"Give an instance, such as {name}={_EXAMPLES[name]}."
+                )
+        if not 0 <= self.discount_factor <= 1:
+            raise ValueError(f"discount_factor must be in [0, 1], got {self.discount_factor!r}.")
+        for name, least in (("n_steps", 1), ("n_episodes", 1), ("n_evaluations", 0)):
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise ValueError(f"{name} must be at least {least}, got {value!r}.")
+        if not self.n_evaluation_episodes >= 1:
+            raise ValueError(
+                f"n_evaluation_episodes must be at least 1, got {self.n_evaluation_episodes!r}; "
+                "n_evaluations=0 turns evaluation off."
+            )
+
+    def _start_afresh(self, environment: Environment) -> None:
+        """Clone the parts, and build the Q function for the environment."""
+        self._seeds = _seed_sequence(self.random_state)
+        self.observation_space_ = environment.observation_space
+        self.state_space_ = environment.state_space
+        self.action_space_ = environment.action_space
+        qfunction, runner = self.qfunction, self.runner
+        if qfunction is None:
+            is_countable = isinstance(self.state_space_, spaces.Discrete)
+            qfunction = MemoizationQFunction() if is_countable else DQN()
+        if runner is None:
+            runner = ExperienceReplay() if isinstance(qfunction, DQN) else SimpleRunner()
+        self.policy_ = EpsilonGreedy() if self.policy is None else clone(self.policy)
+        self.runner_ = clone(runner)
+        self.qfunction_ = clone(qfunction).build(
+            self.state_space_, environment.n_actions, random_state=self._next_seed()
+        )
+        self.classes_ = ActionTranslator(self.action_space_).translate(
+            np.arange(environment.n_actions)
+        )
+        self.history_ = History()
+
+    def _train(
+        self,
+        environment: Environment,
+        n_steps: int | None,
+        n_episodes: int | None,
+        schedule: tuple[float, float],
+    ) -> None:
+        self._check_spaces(environment)
+        callbacks = list(self.callbacks or [])
+        evaluation = self._make_evaluation(environment, n_steps)
+        if evaluation is not None:
+            callbacks.append(evaluation)
+        if self.verbose:
+            callbacks.append(ProgressBar())
+        try:
+            self.runner_.run(
+                environment,
+                self.qfunction_,
+                self.policy_,
+                discount_factor=self.discount_factor,
+                n_steps=n_steps,
+                n_episodes=n_episodes,
+                rng=self._next_seed(),
+                callbacks=callbacks,
+                history=self.history_,
+                schedule=schedule,
+            )
+        finally:
+            self.n_steps_, self.n_episodes_ = self.history_.n_steps, len(self.history_)
+            self.best_score_ = getattr(evaluation, "best_score_", -np.inf)
+            if evaluation is not None:
+                evaluation.environment.close()
+
+    def _make_evaluation(self, environment: Environment, n_steps: int | None) -> Evaluation | None:
+        if not self.n_evaluations:
+            return None
+        return Evaluation(
+            environment.replicate(min(self.n_evaluation_episodes, MAX_SIDE_BY_SIDE)),
+            interval=2_500 if n_steps is None else max(1, n_steps // self.n_evaluations),
+            n_episodes=self.n_evaluation_episodes,
+            reward_threshold=environment.reward_threshold,
+            early_stopping=self.early_stopping,
+            max_episode_steps=_episode_cap(environment),
+            random_state=self._next_seed(),
+        )
+
+    def _default_n_steps(self) -> int:
+        is_table = isinstance(self.qfunction_, MemoizationQFunction)
+        return DEFAULT_STEPS_TABLE if is_table else DEFAULT_STEPS_DEEP
+
+    def _next_seed(self) -> int:
+        """Seed of the next independent stream of random numbers."""
+        return int(self._seeds.spawn(1)[0].generate_state(1)[0])
+
+    def _check_spaces(self, environment: Environment) -> None:
+        trained = self.observation_space_, self.action_space_
+        given = environment.observation_space, environment.action_space
+        if trained != given:
+            raise ValueError(
+                f"The agent was trained with observation and action space {trained}, but this "
+                f"environment has {given}. Fit a new agent for it."
+            )
+
+    # ---- using what has been learned -----------------------------------------------------------
+
+    def predict(self, states: Any) -> Shaped[np.ndarray, "*m_and_action_shape"] | np.generic:
+        """Choose the best known action: greedy, no exploration.
+
+        Parameters
+        ----------
+        states : observation, or array-like of shape (m, *observation_shape)
+            One observation as the environment gives it, or a batch. (A batch of Dict or Tuple
+            observations is a dict or tuple of batches.)
+
+        Returns
+        -------
+        ndarray of shape (m, *action_shape), or (*action_shape,) for a single observation
+            Actions in the environment's own numbering. Of equally good actions the first.
+        """
+        batch, is_single = self._to_batch(states)
+        actions: np.ndarray = self.classes_[greedy_actions(self.qfunction_, batch)]
+        return actions[0] if is_single else actions
+
+    def decision_function(self, states: Any) -> Float[np.ndarray, "*m n_actions"]:
+        """Estimate the action values Q(s, .).
+
+        Parameters
+        ----------
+        states : observation, or array-like of shape (m, *observation_shape)
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray of shape (m, n_actions), or (n_actions,) for a single observation
+        """
+        batch, is_single = self._to_batch(states)
+        values: np.ndarray = self.qfunction_.values(batch).copy()
+        return values[0] if is_single else values
+
+    def predict_proba(self, states: Any) -> Float[np.ndarray, "*m n_actions"]:
+        """Give the probabilities with which the policy chooses, at the end of training.
+
+        Parameters
+        ----------
+        states : observation, or array-like of shape (m, *observation_shape)
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray of shape (m, n_actions), or (n_actions,) for a single observation
+        """
+        batch, is_single = self._to_batch(states)
+        probabilities: np.ndarray = self.policy_.probabilities(batch, self.qfunction_, progress=1.0)
+        return probabilities[0] if is_single else probabilities
+
+    def score(self, env: Any, y: None = None, *, n_episodes: int = 100) -> float:
+        """Play greedy episodes and give their mean return.
+
+        The episodes are played side by side, from seeds that training never uses; the same
+        agent gets the same score every time.
+
+        Parameters
+        ----------
+        env : str, callable, gymnasium.Env, gymnasium.vector.VectorEnv, Environment or list
+            Where to play. The episodes are shared out equally among the environments of a list.
+        y : None
+            Ignored; scikit-learn's model selection passes it.
+        n_episodes : int, default=100
+            How many episodes.
+
+        Returns
+        -------
+        float
+            Mean undiscounted return. Episodes of an environment that has no time limit are cut
+            off after 1,000 steps.
+        """
+        check_is_fitted(self, "qfunction_")
+        if n_episodes < 1:
+            raise ValueError(f"n_episodes must be at least 1, got {n_episodes!r}.")
+        original = as_environment(env)
+        self._check_spaces(original)
+        environment = original.replicate(min(n_episodes, MAX_SIDE_BY_SIDE))
+
+        def choose(states: States) -> Actions:
+            return greedy_actions(self.qfunction_, states)
+
+        # A branch of the seeds that _next_seed, which counts from 0, never reaches.
+        seed = int(SeedSequence(self._seeds.entropy, spawn_key=(2**32 - 1,)).generate_state(1)[0])
+        try:
+            cap = _episode_cap(original)
+            return float(play_episodes(environment, choose, n_episodes, seed, cap).mean())
+        finally:
+            environment.close()
+
+    def _to_batch(self, observations: Any) -> tuple[States, bool]:
+        """Translate one observation or a batch into states; tell whether it was one."""
+        check_is_fitted(self, "qfunction_")
+        space, part = _first_part(self.observation_space_, observations)
+        shape, expected = np.shape(part), space.shape or ()
+        is_single = shape == expected
+        if not is_single and shape[1:] != expected:
+            raise ValueError(
+                f"Expected one observation of shape {expected}, or a batch of shape "
+                f"{('m', *expected)}, got an array of shape {shape}."
+            )
+        m = 1 if is_single else shape[0]
+        states = StateTranslator(self.observation_space_, m).translate(observations)
+        if not np.isfinite(states).all():
+            raise ValueError("The observations contain NaN or infinity.")
+        return states, is_single
+
+
+_EXAMPLES = {"qfunction": "DQN()", "policy": "EpsilonGreedy()", "runner": "ExperienceReplay()"}
+
+
+def as_environment(env: Any) -> Environment:
+    """Wrap anything that stands for an environment; an `Environment` stays as it is."""
+    return env if isinstance(env, Environment) else GymEnvironment(env)
+
+
+def _first_part(space: Space[Any], observations: Any) -> tuple[Space[Any], Any]:
+    """Find an array in nested observations, and its space."""
+    if isinstance(space, spaces.Dict):
+        key = next(iter(space.spaces))
+        return _first_part(space.spaces[key], observations[key])
+    if isinstance(space, spaces.Tuple):
+        return _first_part(space.spaces[0], observations[0])
+    return space, observations
+
+
+def _episode_cap(environment: Environment) -> int | None:
+    """Where evaluation cuts episodes off: only where nothing else does."""
+    return STEPS_WITHOUT_LIMIT if environment.max_episode_steps is None else None
+
+
+def _seed_sequence(random_state: Any) -> SeedSequence:
+    """Turn scikit-learn's random_state into the root of all random numbers."""
+    if random_state is None or isinstance(random_state, int | np.integer):
+        return SeedSequence(random_state)
+    if isinstance(random_state, np.random.RandomState):
+        return SeedSequence(random_state.randint(2**32, size=4, dtype=np.uint32).tolist())
+    if isinstance(random_state, np.random.Generator):
+        return SeedSequence(random_state.integers(2**32, size=4).tolist())
+    raise TypeError(
+        "random_state must be an integer, None, or a numpy.random RandomState or Generator, got "
+        f"{random_state!r}."
+    )

@@ -1,0 +1,306 @@
+"""Open whatever a user calls an environment, and find out how to make more of the same.
+
+Two words are used throughout. A *recipe* (an id, a spec or a factory) makes any number of fresh
+environments, which are ours to close. A *live* environment exists already and belongs to the
+user.
+"""
+
+import contextlib
+import copy
+import dataclasses
+import itertools
+import numbers
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+
+from skrl.environments.backends import Backend, SingleBackend, VectorBackend, describe
+
+# What a vector environment's spec says on top of that of one environment.
+VECTOR_KEYS = ("num_envs", "vectorization_mode", "vector_kwargs")
+
+
+def is_live(env: Any) -> bool:
+    """Whether `env`, or an item of the list `env`, exists already and belongs to the user."""
+    if isinstance(env, list | tuple):
+        return any(is_live(item) for item in env)
+    return isinstance(env, gymnasium.Env | VectorEnv)
+
+
+def open_backend(env: Any, n_envs: Any, render_mode: str | None) -> Backend:
+    """Open `env`; the parameters are those of `GymEnvironment`.
+
+    Raises
+    ------
+    TypeError
+        If `env`, or what a factory gives, is nothing that can be opened.
+    ValueError
+        If `env` cannot be made, not that often, or not with that render mode.
+    """
+    check_n_envs(n_envs)
+    if isinstance(env, VectorEnv):
+        check_size(n_envs, env.num_envs, "a vector environment")
+        check_live_render_mode(env, render_mode)
+        return VectorBackend(env)
+    if isinstance(env, list | tuple):
+        check_size(n_envs, len(env), "a list")
+        made = [make_one(item, render_mode) for item in env]
+        ours = [one for one, item in zip(made, env, strict=True) if not is_live(item)]
+        return put_side_by_side(made, ours)
+    if isinstance(env, str | EnvSpec):
+        opened = make_registered(env, n_envs, render_mode)
+        backend = VectorBackend if isinstance(opened, VectorEnv) else SingleBackend
+        return backend(opened, made=[opened])
+    if isinstance(env, gymnasium.Env):
+        if n_envs > 1:
+            raise ValueError(
+                f"One live environment cannot be run {n_envs} times side by side: pass its id or "
+                "a function that makes it, for instance "
+                f"GymEnvironment(lambda: MyEnv(), n_envs={n_envs})."
+            )
+        return SingleBackend(make_one(env, render_mode))
+    made = [make_one(env, render_mode) for _ in range(n_envs)]
+    return put_side_by_side(made, ours=made)
+
+
+def put_side_by_side(
+    envs: list[gymnasium.Env[Any, Any]], ours: list[gymnasium.Env[Any, Any]]
+) -> Backend:
+    """Run environments, which must be alike, side by side."""
+    if len(envs) == 1:
+        return SingleBackend(envs[0], ours)
+    if len({id(env) for env in envs}) < len(envs):
+        raise ValueError(
+            "The same environment object came twice; side by side each must be an object of its "
+            "own. (Does the factory always return the same one?)"
+        )
+    for name in ("observation_space", "action_space"):
+        first = getattr(envs[0], name)
+        for env in envs:
+            if getattr(env, name) != first:
+                raise ValueError(
+                    f"Environments side by side must have equal spaces, but the {name} of "
+                    f"{envs[0]} is {first} and that of {env} is {getattr(env, name)}."
+                )
+    # Of Gymnasium's ways to reset, this one loses no step, and no last observation either (an
+    # environment that always returns the same array overwrites it in SAME_STEP mode).
+    functions = [partial(give, env) for env in envs]
+    vector_env = SyncVectorEnv(functions, autoreset_mode=AutoresetMode.DISABLED)
+    return VectorBackend(vector_env, ours)
+
+
+def give(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    """Return `env`: with `partial` a function without arguments, which unlike a lambda pickles."""
+    return env
+
+
+def make_one(env: Any, render_mode: str | None) -> gymnasium.Env[Any, Any]:
+    """Make a single environment from a recipe, or give the live one."""
+    if isinstance(env, gymnasium.Env):
+        check_live_render_mode(env, render_mode)
+        return env
+    if isinstance(env, str | EnvSpec):
+        made: gymnasium.Env[Any, Any] = make_registered(env, 1, render_mode)
+        return made
+    if callable(env):
+        return call_factory(env, render_mode)
+    raise TypeError(
+        "An environment must be given as an id such as 'CartPole-v1', a gymnasium EnvSpec, a "
+        "function that returns a gymnasium.Env, a gymnasium.Env, a gymnasium.vector.VectorEnv, or "
+        f"a list of those except vector environments; got {describe(env)}."
+    )
+
+
+def make_registered(env: str | EnvSpec, n_envs: int, render_mode: str | None) -> Any:
+    """Make an environment, or a vector of n, from Gymnasium's registry."""
+    name = env if isinstance(env, str) else env.id
+    kwargs: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+    if isinstance(env, EnvSpec):
+        env = without(env, *VECTOR_KEYS)
+    try:
+        if render_mode is not None:
+            check_registered_render_mode(env, render_mode)
+        return make_vector(env, n_envs, kwargs) if n_envs > 1 else make_single(env, kwargs)
+    except (gymnasium.error.Error, ImportError) as error:
+        hint = ""
+        if isinstance(error, gymnasium.error.UnregisteredEnv):
+            hint = " gymnasium.pprint_registry() lists all ids."
+        raise ValueError(f"Cannot make the environment {name!r}: {error}{hint}") from error
+
+
+def make_single(env: str | EnvSpec, kwargs: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+    """Make one environment from Gymnasium's registry."""
+    wrappers = []
+    if isinstance(env, EnvSpec):
+        # The spec of a vector environment may have these among the environment's own arguments.
+        wrappers = env.kwargs.get("wrappers", [])
+        if "max_episode_steps" in env.kwargs:
+            kwargs = {"max_episode_steps": env.kwargs["max_episode_steps"], **kwargs}
+        env = without(env, "wrappers", "max_episode_steps")
+    # What Gymnasium's checker warns of is an error here anyway, or makes no difference.
+    made = gymnasium.make(env, disable_env_checker=True, **kwargs)
+    for wrapper in wrappers:
+        made = wrapper(made)
+    return made
+
+
+def make_vector(
+    env: str | EnvSpec, n_envs: int, kwargs: dict[str, Any]
+) -> VectorEnv[Any, Any, Any]:
+    """Make n environments from Gymnasium's registry, by the fastest way that there is."""
+    try:
+        # Some environments, such as CartPole, compute all n at once.
+        return gymnasium.make_vec(env, n_envs, "vector_entry_point", **kwargs)
+    except gymnasium.error.Error:
+        vector_kwargs = {"autoreset_mode": AutoresetMode.DISABLED}  # see put_side_by_side
+        kwargs = {"disable_env_checker": True, **kwargs}
+        return gymnasium.make_vec(env, n_envs, "sync", vector_kwargs, **kwargs)
+
+
+def call_factory(factory: Callable[..., Any], render_mode: str | None) -> gymnasium.Env[Any, Any]:
+    """Make an environment by a user's function, with a render mode if it takes one."""
+    env = factory()
+    if not isinstance(env, gymnasium.Env):
+        raise TypeError(
+            f"The function {factory!r} should return a gymnasium.Env, but it returned "
+            f"{describe(env)}."
+        )
+    modes = env.metadata.get("render_modes", [])
+    made: gymnasium.Env[Any, Any] = env
+    if render_mode != env.render_mode and render_mode in modes:
+        env.close()
+        with contextlib.suppress(TypeError):  # the function may take no render mode
+            made = factory(render_mode=render_mode)
+    if render_mode in (None, made.render_mode):
+        return made
+    made.close()
+    raise ValueError(
+        f"render_mode={render_mode!r} was asked for, but the function {factory!r} returned an "
+        f"environment with render_mode={made.render_mode!r}. Have it make the environment with "
+        f"render_mode={render_mode!r} or take render_mode as an argument. Possible for this "
+        f"environment are: {modes}."
+    )
+
+
+def check_n_envs(n_envs: Any) -> None:
+    """Raise an error unless `n_envs` is a number of environments."""
+    if not isinstance(n_envs, numbers.Integral) or isinstance(n_envs, bool):
+        raise TypeError(f"n_envs must be an integer, got {describe(n_envs)}.")
+    if n_envs < 1:
+        raise ValueError(f"n_envs must be at least 1, got {n_envs}.")
+
+
+def check_size(n_envs: int, size: int, kind: str) -> None:
+    """Raise a ValueError if `n_envs` contradicts the number of environments that are there."""
+    if size < 1:
+        raise ValueError("The list of environments is empty; give at least one.")
+    if n_envs not in (1, size):
+        raise ValueError(
+            f"n_envs={n_envs} contradicts {kind} of {size} environments: leave n_envs away."
+        )
+
+
+def check_live_render_mode(env: Any, render_mode: str | None) -> None:
+    """Raise a ValueError unless a live environment has the render mode."""
+    if render_mode not in (None, env.render_mode):
+        raise ValueError(
+            f"render_mode={render_mode!r} was asked for, but the environment {env} was made with "
+            f"render_mode={env.render_mode!r}: make it with render_mode={render_mode!r}. Possible "
+            f"for this environment are: {env.metadata.get('render_modes', [])}."
+        )
+
+
+def check_registered_render_mode(env: str | EnvSpec, render_mode: str) -> None:
+    """Raise a ValueError if Gymnasium cannot make the environment with the render mode."""
+    with make_single(env, {}) as probe:
+        modes = list(probe.metadata.get("render_modes", []))
+    # Gymnasium shows frames in a window and collects them in a list by itself.
+    shown = ["human"] if "rgb_array" in modes else []
+    if render_mode not in [*modes, *shown] and render_mode.removesuffix("_list") not in modes:
+        name = env if isinstance(env, str) else env.id
+        raise ValueError(
+            f"The environment {name!r} has no render_mode={render_mode!r}. Possible are: {modes}."
+        )
+
+
+def replicate(env: Any, n_envs: int, render_mode: str | None) -> tuple[Any, int]:
+    """Find what to open for `n_envs` fresh environments like `env`.
+
+    Parameters
+    ----------
+    env : object
+        What a `GymEnvironment` was given.
+    n_envs : int
+        How many to run side by side.
+    render_mode : str or None
+        The render mode of the new ones.
+
+    Returns
+    -------
+    (object, int)
+        The first two parameters of the new `GymEnvironment`.
+
+    Raises
+    ------
+    ValueError
+        If `env` is live and can be neither copied nor made anew.
+    """
+    check_n_envs(n_envs)
+    if isinstance(env, list | tuple):
+        items = itertools.islice(itertools.cycle(env), n_envs)
+        return [recipe_for(item, render_mode) for item in items], 1
+    if not isinstance(env, VectorEnv):
+        return recipe_for(env, render_mode), n_envs
+    # A wrapper around a vector environment is not recorded in its spec: it would get lost.
+    if env.spec is not None and not isinstance(env, VectorWrapper):
+        return without(env.spec, "render_mode"), n_envs
+    problem = f"it has {env.num_envs} environments and render_mode={env.render_mode!r}"
+    if n_envs == env.num_envs and render_mode in (None, env.render_mode):
+        try:
+            return copy.deepcopy(env), 1
+        except Exception as error:  # whatever a user's object raises
+            problem = f"copying it failed: {error}"
+    raise ValueError(
+        f"Cannot make {n_envs} environments with render_mode={render_mode!r} from the vector "
+        f"environment {env}: it has no complete spec, and {problem}. Pass an id, a function that "
+        "makes one environment, or a list of these."
+    )
+
+
+def recipe_for(env: Any, render_mode: str | None) -> Any:
+    """Give a recipe for fresh environments like the single environment `env`."""
+    if isinstance(env, EnvSpec):
+        return without(env, "render_mode")
+    if not isinstance(env, gymnasium.Env):
+        return env
+    problem = f"it was made with render_mode={env.render_mode!r}"
+    # Nobody wants a window for each copy unless it was asked for.
+    if render_mode == env.render_mode or (render_mode is None and env.render_mode != "human"):
+        try:
+            return partial(copy_of, copy.deepcopy(env))
+        except Exception as error:  # whatever a user's object raises
+            problem = f"copying it failed: {error}"
+    if env.spec is not None:
+        return without(env.spec, "render_mode")
+    raise ValueError(
+        f"Cannot make another environment like {env} with render_mode={render_mode!r}: it has no "
+        f"spec, and {problem}. Pass an id or a function that makes the environment."
+    )
+
+
+def copy_of(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    """Copy an environment, but not its random numbers: side by side, copies should differ."""
+    fresh = copy.deepcopy(env)
+    fresh.unwrapped.np_random = np.random.default_rng()
+    return fresh
+
+
+def without(spec: EnvSpec, *keys: str) -> EnvSpec:
+    """Copy a spec without some of the arguments that it passes on."""
+    kwargs = {key: value for key, value in spec.kwargs.items() if key not in keys}
+    return dataclasses.replace(spec, kwargs=kwargs)

@@ -1,0 +1,85 @@
+"""A walk on a line of integers with two ends."""
+
+from skrl.environments.worlds.drawing import Point
+from skrl.environments.worlds.integer_world import IntegerWorld
+
+
+class IntervalWorld(IntegerWorld):
+    """The integers -n..n on a line whose ends end the episode, to be walked towards 0.
+
+    The agent steps left (-1), stays, or steps right (+1). A step from s to s' earns
+    ``|s| - |s'|``: +1 towards 0, -1 away from 0, 0 for staying. The episode terminates on
+    arrival at -n or n, and begins anywhere between them;
+    ``gymnasium.make("skrl/IntervalWorld-v0")`` truncates it after 100 steps.
+
+    With a discount factor gamma < 1 it is best to go to 0 and to stay there: from distance d
+    that earns +1 in each of the next d steps, and nothing afterwards. The optimal values are
+    therefore known exactly::
+
+        V(s)    = 1 + gamma + ... + gamma^(d-1) = (1 - gamma^d) / (1 - gamma),  d = |s| < n
+        V(-n)   = V(n) = 0, since nothing can be earned after the end
+        Q(s, a) = |s| - |s'| + gamma V(s'),  where a leads from s to s'
+
+    which is ``V(s)`` for the step towards 0, ``gamma V(s)`` for staying, ``-1 + gamma V(s')`` for
+    a step away from 0, and thus -1 for the step onto an end.
+
+    Parameters
+    ----------
+    n : int
+        The largest integer, at least 1.
+    render_mode : {"rgb_array", "ansi"} or None
+        What `render` returns: a picture, a line of text, or nothing.
+
+    Attributes
+    ----------
+    observation_space : gymnasium.spaces.Discrete
+        The integers -n..n; an observation is the integer itself.
+    action_space : gymnasium.spaces.Discrete
+        0 steps left (-1), 1 stays, 2 steps right (+1).
+    state : int or None
+        Where the agent is; None until the first `reset`.
+
+    Raises
+    ------
+    ValueError
+        If `n` is no integer or less than 1, or `render_mode` is not known.
+
+    See Also
+    --------
+    CircularWorld : The same in a ring, where no step ends the episode.
+
+    Examples
+    --------
+    >>> from skrl.environments.worlds import IntervalWorld
+    >>> world = IntervalWorld(n=2, render_mode="ansi")
+    >>> world.reset(options={"state": 0})
+    (0, {})
+    >>> world.step(0)                  # left, away from 0
+    (-1, -1.0, False, False, {})
+    >>> world.render()
+    '-2 [-1] 0 1 2'
+    >>> world.step(0)                  # left, onto the end: the episode is over
+    (-2, -1.0, True, False, {})
+
+    By its id, with the time limit:
+
+    >>> import gymnasium
+    >>> world = gymnasium.make("skrl/IntervalWorld-v0", n=2)
+    >>> world.spec.max_episode_steps
+    100
+    """
+
+    picture_size = (640, 120)
+
+    def neighbour(self, state: int, step: int) -> int:
+        """Give the integer that a step of -1, 0 or +1 leads to."""
+        return state + step
+
+    def is_terminal(self, state: int) -> bool:
+        """Whether arriving at `state` ends the episode: at both ends."""
+        return abs(state) == self.n
+
+    def position(self, state: int) -> Point:
+        """Where the picture shows `state`: on a line from left to right."""
+        cell_width = 616 / (2 * self.n + 1)
+        return 320 + cell_width * state, 50.0

@@ -1,0 +1,225 @@
+"""TensorFlow's part of the DQN: many updates in one compiled call.
+
+Only this module loads TensorFlow, and it is only loaded when a network is built or trained.
+"""
+
+import os
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skrl.qfunctions.encoding import StateEncoder
+
+# Start quietly, and with sums in one order on every machine; whoever set these keeps their values.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+# Importing TensorFlow draws from Python's global generator; a user's numbers must not change.
+_random_state = random.getstate()
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+random.setstate(_random_state)
+
+if TYPE_CHECKING:
+    from skrl.base import Transitions
+
+if keras.config.backend() != "tensorflow":
+    raise ValueError(
+        f"skrl needs Keras on TensorFlow, but its backend is {keras.config.backend()!r}. Set the "
+        "environment variable KERAS_BACKEND=tensorflow before the first import of keras."
+    )
+
+__all__ = ["CompiledLearner", "keras", "make_optimizer", "seeded_layers"]
+
+
+@contextmanager
+def seeded_layers(seed: int) -> Iterator[None]:
+    """Make Keras layers that are created in this context reproducible.
+
+    A layer without a seed of its own takes one from Python's global generator, and there is no
+    other way to tell a user's builder function which. So the generator is seeded for the moment,
+    and then put back as it was.
+    """
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def make_optimizer(optimizer: str | Callable[[float], Any], learning_rate: float) -> Any:
+    """Turn an optimizer's name or factory into a Keras optimizer."""
+    if callable(optimizer):
+        made = optimizer(learning_rate)
+        if not isinstance(made, keras.optimizers.Optimizer):
+            raise TypeError(
+                f"optimizer must make a keras.optimizers.Optimizer from a learning rate, got "
+                f"{made!r} from {optimizer!r}."
+            )
+        return made
+    config = {"class_name": optimizer, "config": {"learning_rate": learning_rate}}
+    try:
+        return keras.optimizers.get(config)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"optimizer={optimizer!r} is no Keras optimizer. Give a name such as 'adam' or "
+            "'rmsprop', or a function (learning_rate) -> keras.optimizers.Optimizer."
+        ) from error
+
+
+class CompiledLearner:
+    """Runs stretches of DQN updates on a Keras model, each stretch in one compiled call.
+
+    Calling TensorFlow costs about as much as ten small updates. Here the loop over the updates is
+    itself compiled, by XLA, so that a call is paid once per stretch.
+
+    Parameters
+    ----------
+    model, target_model : keras.Model
+        Online and target network, of the same architecture.
+    optimizer : keras.optimizers.Optimizer
+        Not used before.
+    encoder : StateEncoder
+        How states become inputs of the networks.
+    bootstrap : callable
+        ``(target_values, next_values) -> values of s'``: the target's variant. All are of shape
+        (B, n_actions) and (B,); `next_values` is a function that evaluates the online network.
+    huber_delta : float
+        Where the loss turns from quadratic to linear.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        target_model: Any,
+        optimizer: Any,
+        encoder: StateEncoder,
+        bootstrap: Callable[[Any, Callable[[], Any]], Any],
+        huber_delta: float,
+    ) -> None:
+        self.model = model
+        self.target_model = target_model
+        self.optimizer = optimizer
+        self.encoder = encoder
+        self.bootstrap = bootstrap
+        self.huber_delta = huber_delta
+        optimizer.build(model.trainable_variables)
+        self._n_compiled = 0
+        self._compile(jit_compile=True)
+
+    def _compile(self, jit_compile: bool) -> None:
+        self._jit_compile = jit_compile
+        self._learn = tf.function(self._learn_stretch, jit_compile=jit_compile)
+        self._forward = tf.function(
+            lambda states, shift, factor: self.model(self._encode(states, shift, factor)),
+            reduce_retracing=True,
+        )
+
+    def values(self, states: np.ndarray) -> np.ndarray:
+        """Evaluate the online network on states of shape (m, *state_shape)."""
+        values: np.ndarray = self._forward(states, self.encoder.shift, self.encoder.factor).numpy()
+        return values
+
+    def learn(self, transitions: "Transitions", first: int, last: int) -> np.ndarray:
+        """Make the updates `first` to `last` (exclusive) of transitions of batch shape (K, B).
+
+        Returns
+        -------
+        ndarray of shape (last - first, B), dtype float32
+            TD errors before each update.
+        """
+        n_updates = len(transitions.actions)
+        # A stretch shorter than an earlier one is filled up, so that nothing is compiled again.
+        self._n_compiled = max(self._n_compiled, n_updates)
+        batches = [
+            _fill_up(array, self._n_compiled)
+            for array in (
+                transitions.states,
+                transitions.actions.astype(np.int32),
+                transitions.rewards.astype(np.float32, copy=False),
+                transitions.next_states,
+                transitions.discounts.astype(np.float32, copy=False),
+            )
+        ]
+        scale = (self.encoder.shift, self.encoder.factor)
+        try:
+            # (Arrays, not numbers: TensorFlow would compile anew for every other number.)
+            bounds = np.array(first, np.int32), np.array(last, np.int32)
+            errors = self._learn(*bounds, *batches, *scale)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
+            if not self._jit_compile:
+                raise
+            warnings.warn(
+                f"XLA cannot compile this network, so training is slower: {error.message[:300]}",
+                stacklevel=2,
+            )
+            self._compile(jit_compile=False)
+            return self.learn(transitions, first, last)
+        return errors.numpy()[first:last]  # type: ignore[no-any-return]
+
+    def _learn_stretch(
+        self,
+        first: Any,
+        last: Any,
+        states: Any,
+        actions: Any,
+        rewards: Any,
+        next_states: Any,
+        discounts: Any,
+        shift: Any,
+        factor: Any,
+    ) -> Any:
+        """The compiled loop. All arrays are of batch shape (K, B)."""
+        states = self._encode(states, shift, factor)
+        next_states = self._encode(next_states, shift, factor)
+        # The target network rests during the stretch: evaluate it once, for all K x B states.
+        K, B = actions.shape
+        flat_states = tf.reshape(next_states, (K * B, *next_states.shape[2:]))
+        target_values = tf.reshape(self.target_model(flat_states), (K, B, -1))
+
+        def update(k: Any, errors: Any) -> Any:
+            # y = r + discount * bootstrap value of s'
+            bootstrap = self.bootstrap(target_values[k], lambda: self.model(next_states[k]))
+            targets = rewards[k] + discounts[k] * bootstrap
+            error = self._descend(states[k], actions[k], tf.stop_gradient(targets))
+            return k + 1, tf.tensor_scatter_nd_update(errors, [[k]], [error])
+
+        return tf.while_loop(lambda k, _: k < last, update, (first, tf.zeros_like(rewards)))[1]
+
+    def _descend(self, states: Any, actions: Any, targets: Any) -> Any:
+        """One step of gradient descent on the Huber loss; the TD errors before it."""
+        with tf.GradientTape() as tape:
+            values = tf.gather(self.model(states, training=True), actions, batch_dims=1)
+            errors = targets - values
+            # Huber: e^2 / 2 up to delta, then straight on with slope delta
+            size = tf.abs(errors)
+            bounded = tf.minimum(size, self.huber_delta)
+            loss = tf.reduce_mean(bounded * (size - 0.5 * bounded))
+        variables = self.model.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        return errors
+
+    def _encode(self, states: Any, shift: Any, factor: Any) -> Any:
+        """`StateEncoder` in TensorFlow, over any number of batch axes."""
+        categories = self.encoder.n_categories
+        if categories is None:
+            return (tf.cast(states, tf.float32) - shift) * factor
+        n_batch_axes = states.shape.rank - self.encoder.state_ndim
+        components = tf.reshape(
+            states, tf.concat([tf.shape(states)[:n_batch_axes], [len(categories)]], axis=0)
+        )
+        parts = [tf.one_hot(components[..., i], int(n)) for i, n in enumerate(categories)]
+        return tf.concat(parts, axis=-1)
+
+
+def _fill_up(array: np.ndarray, n_updates: int) -> np.ndarray:
+    """Lengthen the first axis to `n_updates` by repeating the array."""
+    if len(array) == n_updates:
+        return array
+    return np.resize(array, (n_updates, *array.shape[1:]))

@@ -1,0 +1,297 @@
+"""The deep Q-network: action values from a neural network."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import gymnasium
+import numpy as np
+from jaxtyping import Float
+from numpy.random import Generator
+
+from skrl.base import QFunction, States, Transitions, Values
+from skrl.qfunctions._checks import check_is_built
+from skrl.qfunctions.encoding import StateEncoder
+from skrl.qfunctions.networks import ACTIVATIONS, convolutional_network, dense_network
+from skrl.qfunctions.numpy_network import NumpyNetwork, dense_activations
+
+
+class DQN(QFunction):
+    """Deep Q-network: a neural network that gives one value per action.
+
+    The network learns by gradient descent on the Huber loss of the temporal-difference error
+    ``rewards + discounts * bootstrap - Q(states, actions)``. The bootstrap value of the next state
+    comes from a target network, a copy of the weights that rests between its updates
+    (Mnih et al., 2015, "Human-level control through deep reinforcement learning").
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int, default=(64, 64)
+        Width of every hidden layer.
+    activation : {"relu", "tanh"}, default="relu"
+        Of the hidden layers.
+    network : callable or None, default=None
+        Builds the network, ``(state_shape, n_actions) -> keras.Model``, instead of the two
+        parameters above. A function that can be imported, not a lambda, if the agent is to be
+        saved. Images (states of at least two axes) get
+        `skrl.qfunctions.networks.convolutional_network` by default.
+    learning_rate : float, default=1e-3
+        Step size of the optimizer, > 0.
+    optimizer : str or callable, default="adam"
+        A Keras optimizer's name, or a function ``learning_rate -> keras.optimizers.Optimizer``,
+        such as the class itself or one that sets further arguments.
+    target_update_freq : int, default=128
+        Updates between two copies of the weights to the target network.
+    double : bool, default=True
+        Double DQN: the online network chooses the action in the next state, the target network
+        says what it is worth, which overestimates less (van Hasselt et al., 2016, "Deep
+        reinforcement learning with double Q-learning").
+    huber_delta : float, default=1.0
+        Size of an error from which on the loss grows linearly, > 0.
+    scale_states : bool, default=True
+        Standardize states of arbitrary units by the first 1,000 that are learned from (images
+        are divided by 255). See `skrl.qfunctions.encoding.StateEncoder`.
+
+    Attributes
+    ----------
+    weights_ : list of ndarray
+        The network's weights, as Keras orders them.
+    n_updates_ : int
+        Updates made so far.
+
+    Notes
+    -----
+    States other than images are one-hot encoded (Discrete, MultiDiscrete) or standardized (Box).
+    A dense network is evaluated with NumPy, from a copy of the weights: TensorFlow is loaded only
+    to build and to train. A stretch of updates is one compiled call, see
+    `skrl.qfunctions.compiled.CompiledLearner`.
+
+    Examples
+    --------
+    >>> import gymnasium, numpy as np
+    >>> from skrl import DQN
+    >>> space = gymnasium.make("CartPole-v1").observation_space
+    >>> qfunction = DQN(hidden_layer_sizes=(32,)).build(space, n_actions=2, random_state=0)
+    >>> qfunction.values(np.zeros((5, 4), np.float32)).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes: tuple[int, ...] = (64, 64),
+        activation: str = "relu",
+        network: Callable[[tuple[int, ...], int], Any] | None = None,
+        *,
+        learning_rate: float = 1e-3,
+        optimizer: str | Callable[[float], Any] = "adam",
+        target_update_freq: int = 128,
+        double: bool = True,
+        huber_delta: float = 1.0,
+        scale_states: bool = True,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.network = network
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.target_update_freq = target_update_freq
+        self.double = double
+        self.huber_delta = huber_delta
+        self.scale_states = scale_states
+
+    # ---- what a variant overrides -------------------------------------------------------------
+
+    def bootstrap(self, target_values: Any, next_values: Callable[[], Any]) -> Any:
+        """Value of the next states, in TensorFlow operations.
+
+        Parameters
+        ----------
+        target_values : tensor of shape (B, n_actions)
+            Q(s', .) of the target network.
+        next_values : callable
+            Gives Q(s', .) of the online network, a tensor of shape (B, n_actions).
+
+        Returns
+        -------
+        tensor of shape (B,)
+        """
+        import tensorflow as tf
+
+        if self.double:
+            # Q_target(s', argmax_a Q_online(s', a))
+            chosen = tf.argmax(next_values(), axis=1)
+            return tf.gather(target_values, chosen, batch_dims=1)
+        # max_a Q_target(s', a)
+        return tf.reduce_max(target_values, axis=1)
+
+    # ---- the QFunction interface --------------------------------------------------------------
+
+    def build(
+        self,
+        state_space: gymnasium.Space[Any],
+        n_actions: int,
+        random_state: int | Generator | None,
+    ) -> Self:
+        """Make a fresh network for the environment."""
+        self._validate()
+        self.state_space_, self.n_actions_ = state_space, n_actions
+        self._seed = int(np.random.default_rng(random_state).integers(2**31))
+        self._encoder = StateEncoder(state_space, self.scale_states)
+        self.n_updates_ = 0
+        self._learner = self._make_learner()
+        self._activations = dense_activations(self._learner.model)
+        self._keep_weights()
+        return self
+
+    def values(self, states: States) -> Values:
+        """Evaluate the network on states of shape (m, *state_shape)."""
+        try:
+            if self._numpy_network is not None:
+                return self._numpy_network(states)
+            values: Values = self._trained_learner().values(states)
+            return values
+        except AttributeError:
+            check_is_built(self)
+            raise
+
+    def update(self, transitions: Transitions) -> Float[np.ndarray, "*batch"]:
+        """Make one update per batch of transitions, all in one compiled call.
+
+        Raises
+        ------
+        ValueError
+            If an error is not finite, because the environment gave NaN or training diverged. The
+            weights are then as they were before the call.
+        """
+        learner = self._trained_learner()
+        if transitions.actions.ndim == 1:
+            td_errors: np.ndarray = self.update(transitions[None])[0]
+            return td_errors
+        if self._encoder.observe(transitions.states):
+            self._keep_weights()
+        n_updates, done, errors = len(transitions.actions), 0, []
+        while done < n_updates:
+            # The target network rests between its updates: no stretch reaches beyond the next.
+            until_target = self.target_update_freq - self.n_updates_ % self.target_update_freq
+            last = min(done + until_target, n_updates)
+            errors.append(learner.learn(transitions, done, last))
+            self.n_updates_ += last - done
+            done = last
+            if self.n_updates_ % self.target_update_freq == 0:
+                learner.target_model.set_weights(learner.model.get_weights())
+        td_errors = np.concatenate(errors)
+        if not np.isfinite(td_errors).all():
+            learner.model.set_weights(self.weights_)
+            learner.target_model.set_weights(self.weights_)
+            raise ValueError(_why_not_finite(transitions))
+        self._keep_weights()
+        return td_errors
+
+    def snapshot(self) -> Any:
+        """Copy the weights and the scale of the states."""
+        return list(self.weights_), self._encoder.shift, self._encoder.factor
+
+    def restore(self, snapshot: Any) -> None:
+        """Go back to a snapshot."""
+        weights, self._encoder.shift, self._encoder.factor = snapshot
+        if self._learner is not None:
+            self._learner.model.set_weights(weights)
+        self._keep_weights(weights)
+
+    # ---- how it is done ------------------------------------------------------------------------
+
+    def _validate(self) -> None:
+        sizes = self.hidden_layer_sizes
+        if not isinstance(sizes, tuple | list) or not all(
+            isinstance(size, int | np.integer) and size > 0 for size in sizes
+        ):
+            raise ValueError(
+                f"hidden_layer_sizes must be a tuple of positive integers, got {sizes!r}. "
+                "One hidden layer of 64 units is (64,)."
+            )
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {ACTIVATIONS}, got {self.activation!r}.")
+        for name in ("learning_rate", "huber_delta", "target_update_freq"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}.")
+
+    def _build_model(self) -> Any:
+        """Build the Keras network, the same one for the same seed."""
+        from skrl.qfunctions.compiled import keras, seeded_layers
+
+        with seeded_layers(self._seed):
+            if self.network is not None:
+                model = self.network(self._encoder.shape, self.n_actions_)
+            elif self._encoder.state_ndim >= 2 and self._encoder.n_categories is None:
+                model = convolutional_network(self._encoder.shape, self.n_actions_)
+            else:
+                model = dense_network(
+                    self._encoder.shape,
+                    self.n_actions_,
+                    tuple(self.hidden_layer_sizes),
+                    self.activation,
+                )
+            if not isinstance(model, keras.Model):
+                raise TypeError(f"network must build a keras.Model, got {model!r}.")
+            if not model.built:
+                model.build((None, *self._encoder.shape))
+        if model.output_shape != (None, self.n_actions_):
+            raise ValueError(
+                f"network must give one value per action, shape (None, {self.n_actions_}), but "
+                f"its output has the shape {model.output_shape}."
+            )
+        return model
+
+    def _make_learner(self) -> Any:
+        from skrl.qfunctions.compiled import CompiledLearner, make_optimizer
+
+        model, target_model = self._build_model(), self._build_model()
+        optimizer = make_optimizer(self.optimizer, self.learning_rate)
+        return CompiledLearner(
+            model, target_model, optimizer, self._encoder, self.bootstrap, self.huber_delta
+        )
+
+    def _trained_learner(self) -> Any:
+        """The learner; after loading it is made anew from the saved arrays."""
+        check_is_built(self)
+        if self._learner is None:
+            self._learner = self._make_learner()
+            weights, target_weights, optimizer_state = self._saved
+            self._learner.model.set_weights(weights)
+            self._learner.target_model.set_weights(target_weights)
+            for variable, value in zip(
+                self._learner.optimizer.variables, optimizer_state, strict=True
+            ):
+                variable.assign(value)
+        return self._learner
+
+    def _keep_weights(self, weights: list[np.ndarray] | None = None) -> None:
+        """Copy the weights to NumPy, to act from."""
+        self.weights_ = self._learner.model.get_weights() if weights is None else weights
+        self._numpy_network = None
+        if self._activations is not None:
+            self._numpy_network = NumpyNetwork(self._activations, self._encoder)
+            self._numpy_network.load(self.weights_)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Plain Python and NumPy: no TensorFlow object is saved."""
+        state: dict[str, Any] = super().__getstate__().copy()
+        learner = state.get("_learner")
+        if learner is not None:
+            optimizer_state = [variable.numpy() for variable in learner.optimizer.variables]
+            state["_saved"] = self.weights_, learner.target_model.get_weights(), optimizer_state
+            state["_learner"] = None
+        return state
+
+
+def _why_not_finite(transitions: Transitions) -> str:
+    """Tell whether the data or the learning is to blame."""
+    for name in ("states", "rewards", "next_states"):
+        if not np.isfinite(getattr(transitions, name)).all():
+            return (
+                f"The environment gave {name} that are NaN or infinite; they cannot be learned "
+                "from. Check its step() and reset()."
+            )
+    return (
+        "Training diverged: the network's values became NaN or infinite. Lower learning_rate, or "
+        "raise target_update_freq. The weights are as they were before this stretch of updates."
+    )

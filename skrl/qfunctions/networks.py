@@ -1,0 +1,95 @@
+"""Keras networks that map states to action values, as builder functions.
+
+A builder is any function ``(state_shape, n_actions) -> keras.Model`` that can be found again by
+its name (not a lambda), so that agents can be copied and saved. The model takes a batch of states
+as float32, already scaled or one-hot encoded, and gives one value per action.
+"""
+
+from typing import Any
+
+ACTIVATIONS = ("relu", "tanh", "linear")
+
+
+def dense_network(
+    state_shape: tuple[int, ...],
+    n_actions: int,
+    hidden_layer_sizes: tuple[int, ...] = (64, 64),
+    activation: str = "relu",
+) -> Any:
+    """Build a fully connected network.
+
+    Parameters
+    ----------
+    state_shape : tuple of int
+        Shape of one encoded state; it is flattened.
+    n_actions : int
+        Number of outputs.
+    hidden_layer_sizes : tuple of int
+        Width of every hidden layer.
+    activation : str
+        Of the hidden layers: "relu" or "tanh".
+
+    Returns
+    -------
+    keras.Model
+
+    Examples
+    --------
+    >>> from skrl.qfunctions.networks import dense_network
+    >>> dense_network((4,), 2).output_shape
+    (None, 2)
+    """
+    from skrl.qfunctions.compiled import keras
+
+    layers = [keras.layers.Input(state_shape)]
+    if len(state_shape) != 1:
+        layers.append(keras.layers.Flatten())
+    layers += [keras.layers.Dense(size, activation) for size in hidden_layer_sizes]
+    return keras.Sequential([*layers, keras.layers.Dense(n_actions)])
+
+
+def convolutional_network(state_shape: tuple[int, ...], n_actions: int) -> Any:
+    """Build a small convolutional network for images.
+
+    Two convolutions that halve the image, then a dense layer: the first two layers and the form
+    of the network of Mnih et al. (2013), "Playing Atari with deep reinforcement learning".
+
+    Parameters
+    ----------
+    state_shape : tuple of int
+        (height, width) or (height, width, channels) of an image.
+    n_actions : int
+        Number of outputs.
+
+    Returns
+    -------
+    keras.Model
+
+    Examples
+    --------
+    >>> from skrl.qfunctions.networks import convolutional_network
+    >>> convolutional_network((84, 84, 4), 6).output_shape
+    (None, 6)
+    """
+    from skrl.qfunctions.compiled import keras
+
+    if len(state_shape) not in (2, 3):
+        raise ValueError(
+            "convolutional_network needs states of shape (height, width) or "
+            f"(height, width, channels), got {state_shape}. Use dense_network for other states."
+        )
+    height, width = state_shape[:2]
+    channels = state_shape[2] if len(state_shape) == 3 else 1
+    # Large images are halved quickly, small ones keep their pixels.
+    kernel, stride = (8, 4) if min(height, width) >= 40 else (3, 1)
+    return keras.Sequential(
+        [
+            keras.layers.Input(state_shape),
+            keras.layers.Reshape((height, width, channels)),
+            keras.layers.Conv2D(16, kernel, stride, padding="same", activation="relu"),
+            keras.layers.Conv2D(32, 4, 2, padding="same", activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(256, activation="relu"),
+            keras.layers.Dense(n_actions),
+        ]
+    )

@@ -1,0 +1,7 @@
+"""Runners: which transitions are learned from, and when."""
+
+from skrl.runners.experience_replay import ExperienceReplay
+from skrl.runners.replay_buffer import ReplayBuffer
+from skrl.runners.simple import SimpleRunner
+
+__all__ = ["ExperienceReplay", "ReplayBuffer", "SimpleRunner"]

@@ -1,0 +1,126 @@
+"""Learn from random batches of remembered transitions."""
+
+from typing import Any
+
+from numpy.random import Generator
+
+from skrl.base import Budget, Environment, QFunction, Runner, Transitions
+from skrl.runners.replay_buffer import ReplayBuffer
+
+
+class ExperienceReplay(Runner):
+    """Remember transitions, and learn from random batches of them.
+
+    Successive transitions are much alike, and a network that learns from them one after the other
+    forgets the rest. Random batches from a large memory look independent (Lin, 1992; Mnih et al.,
+    2015, "Human-level control through deep reinforcement learning").
+
+    Acting and learning take turns: `train_freq` steps with the Q function as it is, then
+    `gradient_steps` updates in a single call of `QFunction.update`, which is where the speed comes
+    from.
+
+    Parameters
+    ----------
+    capacity : int, default=100_000
+        How many transitions are remembered; then the newest replaces the oldest.
+    batch_size : int, default=64
+        Transitions per update, B.
+    train_freq : int, default=256
+        Steps, counted over all environments, between two stretches of learning.
+    gradient_steps : int, default=128
+        Updates per stretch of learning, K.
+    learning_starts : int, default=1000
+        Steps before the first update.
+    n_step : int, default=5
+        Over how many steps rewards are summed up before the bootstrap value,
+        ``r + gamma r' + ... + gamma^n max_a Q(s, a)``: news of a reward travels n times as fast
+        (Sutton & Barto, 2018, chapter 7; Hessel et al., 2018, "Rainbow").
+
+    Attributes
+    ----------
+    buffer_ : ReplayBuffer
+        The memory, after a run began. A further run goes on with it; saving an agent leaves it
+        out.
+
+    Examples
+    --------
+    >>> from skrl import ExperienceReplay, MemoizationQFunction, QLearningAgent
+    >>> agent = QLearningAgent(
+    ...     MemoizationQFunction(), runner=ExperienceReplay(learning_starts=100),
+    ...     n_steps=600, n_evaluations=0)
+    >>> len(agent.fit("FrozenLake-v1").runner_.buffer_)
+    600
+    """
+
+    def __init__(
+        self,
+        capacity: int = 100_000,
+        batch_size: int = 64,
+        train_freq: int = 256,
+        gradient_steps: int = 128,
+        learning_starts: int = 1000,
+        n_step: int = 5,
+    ) -> None:
+        self.capacity = capacity
+        self.batch_size = batch_size
+        self.train_freq = train_freq
+        self.gradient_steps = gradient_steps
+        self.learning_starts = learning_starts
+        self.n_step = n_step
+
+    def begin(self, environment: Environment, budget: Budget) -> None:
+        """Check the parameters, and make the memory unless an earlier run did."""
+        for name in ("capacity", "batch_size", "train_freq", "gradient_steps", "n_step"):
+            value = getattr(self, name)
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}.")
+        if not hasattr(self, "buffer_"):
+            self.buffer_ = ReplayBuffer(self.capacity)
+        self.buffer_.cut()
+        self._newest: list[Transitions] = []
+        self._n_newest, self._n_seen = 0, len(self.buffer_)
+        if self._n_seen + budget.n_steps < self._first_learning:
+            raise ValueError(
+                f"A budget of n_steps={budget.n_steps} ends before learning begins, after "
+                f"{self._first_learning} steps (learning_starts={self.learning_starts}, "
+                f"train_freq={self.train_freq}). Raise n_steps or lower learning_starts."
+            )
+
+    @property
+    def _first_learning(self) -> int:
+        """The first multiple of train_freq that is at least learning_starts."""
+        return -(-max(self.learning_starts, 1) // self.train_freq) * self.train_freq
+
+    def learn(self, transitions: Transitions, qfunction: QFunction, rng: Generator) -> None:
+        """Remember the transitions; when it is time, learn a stretch of batches."""
+        self._newest.append(transitions)
+        self._n_newest += len(transitions.actions)
+        if self._n_newest < self.train_freq:
+            return
+        self._remember()
+        if self._n_seen >= self._first_learning:
+            qfunction.update(
+                self.buffer_.sample(rng, self.gradient_steps, self.batch_size, self.n_step)
+            )
+
+    def _remember(self) -> None:
+        """Move the newest steps into the buffer, all in one go."""
+        self.buffer_.add(Transitions.concatenate(self._newest))
+        self._n_seen += self._n_newest
+        self._newest, self._n_newest = [], 0
+
+    def end(self) -> None:
+        """Remember the last steps; refuse to call a run a success that learned nothing."""
+        if self._newest:
+            self._remember()
+        if self._n_seen < self._first_learning:
+            raise ValueError(
+                f"The run ended after {self._n_seen} steps, before learning began "
+                f"(learning_starts={self.learning_starts}, train_freq={self.train_freq}). "
+                "Raise the budget (n_episodes, n_steps) or lower learning_starts."
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__().copy()
+        state.pop("buffer_", None)  # as large as all the rest a thousand times over
+        return state

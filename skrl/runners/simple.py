@@ -1,0 +1,24 @@
+"""Learn from every step at once: online learning, as in the textbook."""
+
+from numpy.random import Generator
+
+from skrl.base import QFunction, Runner, Transitions
+
+
+class SimpleRunner(Runner):
+    """Learn from the newest transition after every step, and forget it.
+
+    The loop of Q-learning in Sutton & Barto (2018), section 6.5. Right for tables; a deep network
+    needs `ExperienceReplay`, because successive transitions are much alike.
+
+    Examples
+    --------
+    >>> from skrl import QLearningAgent, SimpleRunner
+    >>> agent = QLearningAgent(runner=SimpleRunner(), n_steps=500, n_evaluations=0)
+    >>> agent.fit("FrozenLake-v1").n_steps_
+    500
+    """
+
+    def learn(self, transitions: Transitions, qfunction: QFunction, rng: Generator) -> None:
+        """Update the Q function with the transitions of the step just taken."""
+        qfunction.update(transitions)

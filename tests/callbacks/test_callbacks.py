@@ -1,0 +1,92 @@
+"""ProgressBar and Evaluation, on runs of a few hundred steps."""
+
+import dataclasses
+
+import gymnasium
+import numpy as np
+import pytest
+
+from skrl import GymEnvironment, MemoizationQFunction, RandomPolicy, SimpleRunner
+from skrl.base import Callback
+from skrl.callbacks import Evaluation, ProgressBar
+
+
+def run(callbacks, n_steps=400, **parameters):
+    environment = GymEnvironment("skrl/CircularWorld-v0")
+    qfunction = MemoizationQFunction(learning_rate=0.5)
+    qfunction.build(environment.state_space, environment.n_actions, 0)
+    history = SimpleRunner().run(
+        environment, qfunction, RandomPolicy(), n_steps=n_steps, rng=0, callbacks=callbacks
+    )
+    return history, qfunction
+
+
+def evaluation(**parameters):
+    """Evaluate in short episodes, which are long enough to walk to 0."""
+    spec = dataclasses.replace(gymnasium.spec("skrl/CircularWorld-v0"), max_episode_steps=10)
+    environment = GymEnvironment(spec, n_envs=20)
+    return Evaluation(environment, **{"interval": 100, "n_episodes": 20, **parameters})
+
+
+def test_evaluations_come_at_intervals_and_at_the_end():
+    history, _ = run([evaluation()], n_steps=400)
+    # Stretches are of 64 steps.
+    assert history.evaluations[:, "n_steps"].tolist() == [128, 256, 384, 400]
+    assert history.evaluations[:, "n_episodes"].tolist() == [20] * 4
+    # From a state chosen at random the way to 0 earns 30/11 on average.
+    assert history.evaluations[-1, "score"] == pytest.approx(30 / 11, abs=1.2)
+    assert history.evaluations[-1, "std"] > 0
+
+
+def test_the_run_stops_once_the_threshold_is_passed_for_sure():
+    # Every greedy episode of 100 steps earns at least 0 once 0 is found.
+    history, _ = run([evaluation(reward_threshold=0.0)], n_steps=5000)
+    assert history.n_steps < 5000
+    score, std = (history.evaluations[-1, name] for name in ("score", "std"))
+    assert score - 2 * std / np.sqrt(20) >= 0
+
+    history, _ = run([evaluation(reward_threshold=0.0, early_stopping=False)], n_steps=600)
+    assert history.n_steps == 600
+
+
+def test_a_threshold_that_may_have_been_reached_by_luck_does_not_stop():
+    """The mean over all starts is 30/11, and the mean of 10 episodes is as often above as below."""
+    watch = evaluation(reward_threshold=30 / 11, n_episodes=10, random_state=1)
+    watch.environment.set_params(n_envs=10)
+    history, _ = run([watch], n_steps=1280)
+    assert history.evaluations[:, "score"].max() > 30 / 11
+    assert history.n_steps == 1280
+
+
+class Forget(Callback):
+    """Makes the Q function forget everything in the second half of the run."""
+
+    def on_stretch_end(self, run):
+        if run.progress > 0.5:
+            run.qfunction.restore(self.empty)
+
+    def on_run_begin(self, run):
+        self.empty = run.qfunction.snapshot()
+
+
+def test_the_best_q_function_is_kept():
+    watch = evaluation()
+    history, qfunction = run([Forget(), watch], n_steps=800)
+    scores = history.evaluations[:, "score"]
+    assert watch.best_score_ == scores.max() > scores[-1]
+    assert qfunction.table_[:, 1:].any()  # what was learned is there again
+
+
+def test_the_progress_bar_shows_episodes_return_and_speed(capsys):
+    run([ProgressBar()], n_steps=1000)
+    shown = capsys.readouterr().err
+    assert "100%" in shown
+    assert "episodes=10" in shown
+    assert "return=" in shown
+    assert "steps/s=" in shown
+
+
+def test_the_progress_bar_says_why_the_run_stopped_early(capsys):
+    run([evaluation(reward_threshold=0.0), ProgressBar()], n_steps=5000)
+    output = capsys.readouterr()
+    assert "Stopped: solved" in output.out + output.err

@@ -1,0 +1,203 @@
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
+
+from skrl.environments.spaces import ActionTranslator, StateTranslator, flatten_batch
+
+NESTED = spaces.Dict(
+    {
+        "z_first_in_order_of_writing": spaces.Discrete(3, start=-1),
+        "pair": spaces.Tuple(
+            (
+                spaces.Box(-1, 1, (2, 2), dtype=np.float64),
+                spaces.MultiDiscrete([[2, 3], [4, 2]], start=[[0, -1], [5, 0]]),
+            )
+        ),
+        "bits": spaces.MultiBinary((2, 2)),
+        "pixels": spaces.Box(0, 255, (2, 3), dtype=np.uint8),
+    }
+)
+STATE_SPACES = {
+    "Discrete": spaces.Discrete(5),
+    "Discrete, start": spaces.Discrete(5, start=-2),
+    "Discrete, int32": spaces.Discrete(5, start=3, dtype=np.int32),
+    "Box": spaces.Box(-1, 1, (3,)),
+    "Box, no axes": spaces.Box(-1, 1, ()),
+    "Box, float64": spaces.Box(-np.inf, np.inf, (2, 3), dtype=np.float64),
+    "Box, uint8": spaces.Box(0, 255, (4, 4, 3), dtype=np.uint8),
+    "MultiDiscrete": spaces.MultiDiscrete([3, 2]),
+    "MultiDiscrete, start": spaces.MultiDiscrete([[3, 2], [4, 5]], start=[[-1, 0], [7, 2]]),
+    "MultiBinary": spaces.MultiBinary(4),
+    "MultiBinary, 2 axes": spaces.MultiBinary((2, 3)),
+    "Tuple": spaces.Tuple((spaces.Discrete(3), spaces.Box(-2, 2, (2,)))),
+    "Dict, nested": NESTED,
+}
+ACTION_SPACES = {
+    "Discrete": spaces.Discrete(4),
+    "Discrete, start": spaces.Discrete(4, start=-2),
+    "Discrete, int32": spaces.Discrete(4, start=1, dtype=np.int32),
+    "MultiDiscrete": spaces.MultiDiscrete([2, 3]),
+    "MultiDiscrete, start": spaces.MultiDiscrete([[2, 1], [3, 2]], start=[[-1, 4], [0, 2]]),
+    "MultiDiscrete, int8": spaces.MultiDiscrete([5, 2], dtype=np.int8, start=[-128, 126]),
+    "MultiBinary": spaces.MultiBinary(3),
+    "MultiBinary, 2 axes": spaces.MultiBinary((2, 2)),
+}
+each_state_space = pytest.mark.parametrize("space", STATE_SPACES.values(), ids=STATE_SPACES)
+each_action_space = pytest.mark.parametrize("space", ACTION_SPACES.values(), ids=ACTION_SPACES)
+
+
+def samples_of(space, n):
+    space.seed(0)
+    return [space.sample() for _ in range(n)]
+
+
+def to_batch(space, samples):
+    """The samples as a vector environment gives them."""
+    return concatenate(space, samples, create_empty_array(space, n=len(samples)))
+
+
+def observation_of(space, state):
+    """The way back: what observation a state stands for."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        return spaces.unflatten(space, state)
+    return state + getattr(space, "start", np.zeros((), state.dtype))
+
+
+@each_state_space
+def test_states_stand_for_their_observations(space):
+    samples = samples_of(space, 20)
+    one, many = StateTranslator(space, 1), StateTranslator(space, 20)
+    states = many.translate(to_batch(space, samples))
+
+    assert states.shape == (20, *many.state_space.shape)
+    assert states.dtype == many.state_space.dtype
+    for sample, state in zip(samples, states, strict=True):
+        assert np.array_equal(one.translate(sample), state[None])
+        assert np.asarray(state) in many.state_space
+        np.testing.assert_equal(
+            spaces.flatten(space, observation_of(space, state)).astype(np.float32),
+            spaces.flatten(space, sample).astype(np.float32),
+        )
+
+
+def test_states_count_from_zero():
+    translator = StateTranslator(spaces.Discrete(3, start=10), 2)
+    assert translator.state_space == spaces.Discrete(3)
+    assert translator.translate(np.array([10, 12])).tolist() == [0, 2]
+    translator = StateTranslator(spaces.MultiDiscrete([3, 2], start=[-1, 5]), 1)
+    assert translator.state_space == spaces.MultiDiscrete([3, 2])
+    assert translator.translate(np.array([1, 5])).tolist() == [[2, 0]]
+
+
+def test_nested_spaces_become_float32_boxes_with_their_bounds():
+    # Gymnasium sorts the keys of a Dict; 1e300 is beyond the largest float32.
+    space = spaces.Dict({"b": spaces.Discrete(2), "a": spaces.Box(-3, 1e300, (1,), np.float64)})
+    low, high = np.array([-3, 0, 0], np.float32), np.array([np.inf, 1, 1], np.float32)
+    assert StateTranslator(space, 1).state_space == spaces.Box(low, high)
+
+
+def test_flattening_a_batch_is_flattening_each():
+    samples = samples_of(NESTED, 50)
+    expected = [spaces.flatten(NESTED, sample) for sample in samples]
+    batch = flatten_batch(NESTED, to_batch(NESTED, samples), 50)
+    assert batch.dtype == np.float32
+    assert np.array_equal(batch, np.array(expected, dtype=np.float32))
+
+
+@each_state_space
+def test_states_are_fresh_arrays(space):
+    translator = StateTranslator(space, 3)
+    batch = to_batch(space, samples_of(space, 3))
+    first, second = translator.translate(batch), translator.translate(batch)
+    first[...] = 1
+    assert np.array_equal(translator.translate(batch), second)
+
+
+@each_action_space
+def test_every_action_has_one_index(space):
+    translator = ActionTranslator(space)
+    indices = np.arange(translator.n_actions)
+    actions = translator.translate(indices)
+
+    assert actions.dtype == space.dtype
+    assert actions.shape == (translator.n_actions, *space.shape)
+    assert len(np.unique(actions, axis=0)) == translator.n_actions
+    for index, action in zip(indices, actions, strict=True):
+        assert np.asarray(action) in space
+        assert translator.translate_one(int(index)) in space
+        assert np.array_equal(translator.translate_one(int(index)), action)
+    # Nothing is left out: what the space gives is among them.
+    for sample in samples_of(space, 50):
+        assert any(np.array_equal(sample, action) for action in actions)
+
+
+@each_action_space
+def test_a_batch_of_actions_belongs_to_the_space_of_the_batch(space):
+    indices = np.arange(ActionTranslator(space).n_actions)
+    assert ActionTranslator(space).translate(indices) in batch_space(space, len(indices))
+
+
+def test_combinations_come_in_lexicographic_order():
+    translator = ActionTranslator(spaces.MultiDiscrete([2, 3], start=[0, 10]))
+    expected = [[0, 10], [0, 11], [0, 12], [1, 10], [1, 11], [1, 12]]
+    assert translator.translate(np.arange(6)).tolist() == expected
+
+
+def test_an_environment_cannot_change_the_actions():
+    translator = ActionTranslator(spaces.MultiBinary(2))
+    translator.translate_one(0)[:] = 1
+    assert translator.translate_one(0).tolist() == [0, 0]
+
+
+def test_a_large_discrete_space_is_not_enumerated():
+    assert ActionTranslator(spaces.Discrete(10**12)).n_actions == 10**12
+
+
+BAD_STATE_SPACES = {
+    "Text": spaces.Text(5),
+    "Graph": spaces.Graph(spaces.Box(0, 1, (2,)), None),
+    "Sequence": spaces.Sequence(spaces.Discrete(2)),
+    "OneOf": spaces.OneOf((spaces.Discrete(2), spaces.Discrete(3))),
+    "Text in a Dict": spaces.Dict({"a": spaces.Discrete(2), "b": spaces.Tuple((spaces.Text(5),))}),
+}
+
+
+@pytest.mark.parametrize("space", BAD_STATE_SPACES.values(), ids=BAD_STATE_SPACES)
+def test_other_observation_spaces_are_refused(space):
+    name = "Text" if isinstance(space, spaces.Dict) else type(space).__name__
+    with pytest.raises(ValueError, match=rf"observation space {name}\(.*Supported are Discrete"):
+        StateTranslator(space, 1)
+
+
+BAD_ACTION_SPACES = [
+    (spaces.Box(-1, 1, (1,)), r"action space Box\(.*finite set of actions; discretise"),
+    (spaces.Text(3), r"action space Text\(.*Supported are Discrete, MultiDiscrete"),
+    (spaces.Tuple((spaces.Discrete(2),)), r"action space Tuple\(.*Supported are Discrete"),
+    (spaces.MultiBinary(14), r"MultiBinary\(14\) has 16,384 combinations.*At most 10,000"),
+    (spaces.MultiDiscrete([2**40] * 2), r"has 1,208,925,819,614,629,174,706,176 combinations"),
+]
+
+
+@pytest.mark.parametrize(("space", "message"), BAD_ACTION_SPACES)
+def test_other_action_spaces_are_refused(space, message):
+    with pytest.raises(ValueError, match=message):
+        ActionTranslator(space)
+
+
+def test_the_way_to_discretise_that_the_error_names_works():
+    my_actions = [np.array([force], np.float32) for force in (-2, 0, 2)]
+    env = gymnasium.wrappers.TransformAction(
+        gymnasium.make("Pendulum-v1"),
+        lambda index: my_actions[index],
+        spaces.Discrete(len(my_actions)),
+    )
+    assert ActionTranslator(env.action_space).n_actions == 3
+    env.reset(seed=0)
+    env.step(2)
+
+
+def test_observations_of_a_wrong_shape_are_refused():
+    with pytest.raises(ValueError, match=r"shape \(1, 4\) do not fit .*: expected \(1, 3\)"):
+        StateTranslator(spaces.Box(-1, 1, (3,)), 1).translate(np.zeros(4))

@@ -1,0 +1,408 @@
+import pickle
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, Text
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from skrl.base import Transitions
+from skrl.qfunctions.memoization import MemoizationQFunction
+
+GAMMA = 0.9
+
+
+def batch(states, actions, rewards, next_states, discounts):
+    """Transitions of any batch shape, from lists."""
+    shape = np.shape(actions)
+    return Transitions(
+        states=np.asarray(states),
+        actions=np.asarray(actions),
+        rewards=np.asarray(rewards, dtype=float),
+        next_states=np.asarray(next_states),
+        discounts=np.asarray(discounts, dtype=float),
+        terminated=np.asarray(discounts) == 0,
+        truncated=np.zeros(shape, dtype=bool),
+    )
+
+
+def random_batch(shape, n_states=7, n_actions=3, seed=0, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    transitions = batch(
+        rng.integers(n_states, size=shape),
+        rng.integers(n_actions, size=shape),
+        rng.normal(size=shape),
+        rng.integers(n_states, size=shape),
+        rng.choice([0, GAMMA, GAMMA**3], size=shape),
+    )
+    transitions.rewards = transitions.rewards.astype(dtype)
+    transitions.discounts = transitions.discounts.astype(dtype)
+    return transitions
+
+
+def table(space=None, n_actions=3, **parameters):
+    space = Discrete(7) if space is None else space
+    return MemoizationQFunction(**parameters).build(space, n_actions, random_state=None)
+
+
+def filled_table(values, **parameters):
+    values = np.asarray(values, dtype=float)
+    qfunction = table(Discrete(len(values)), values.shape[1], **parameters)
+    qfunction.table_[:] = values
+    return qfunction
+
+
+# Against numbers worked out by hand
+
+
+@pytest.mark.parametrize(
+    ("discount", "target"),
+    [
+        (0.0, 1.0),  # terminated: the reward is all
+        (0.5, 1.0 + 0.5 * 4.0),  # goes on, or truncated: the best next value counts
+        (0.125, 1.0 + 0.125 * 4.0),  # the return of three steps: gamma^3
+    ],
+)
+@pytest.mark.parametrize("n", [1, 2])
+def test_update_moves_the_value_towards_the_target(discount, target, n):
+    qfunction = filled_table([[8.0, 2.0], [4.0, 3.0], [0.0, 0.0]], learning_rate=0.25)
+    # In state 0 action 1 leads to state 1; the second transition is one of state 2.
+    transitions = batch([0, 2], [1, 0], [1.0, 0.0], [1, 2], [discount, 0.0])[:n]
+    td_errors = qfunction.update(transitions)
+    assert td_errors.shape == (n,)
+    assert td_errors.dtype == np.float64
+    assert td_errors[0] == target - 2.0
+    np.testing.assert_array_equal(
+        qfunction.table_, [[8.0, 2.0 + 0.25 * (target - 2.0)], [4.0, 3.0], [0.0, 0.0]]
+    )
+
+
+def test_truncated_transitions_bootstrap():
+    qfunction = filled_table([[0.0, 0.0], [4.0, 3.0]], learning_rate=1.0)
+    transitions = batch([0], [1], [1.0], [1], [0.5])
+    transitions.truncated = np.array([True])
+    assert qfunction.update(transitions) == [3.0]
+
+
+def test_repeated_transitions_of_a_batch_add_up():
+    qfunction = filled_table([[0.0, 0.0]], learning_rate=0.25)
+    td_errors = qfunction.update(batch([0, 0, 0], [1, 1, 1], [1.0, 1.0, 2.0], [0, 0, 0], [0] * 3))
+    # All errors are those of before the update.
+    np.testing.assert_array_equal(td_errors, [1.0, 1.0, 2.0])
+    np.testing.assert_array_equal(qfunction.table_, [[0.0, 0.25 * 4.0]])
+
+
+def test_errors_of_a_batch_are_those_of_before_the_update():
+    qfunction = filled_table([[0.0], [0.0]], learning_rate=1.0)
+    # The second transition would bootstrap from what the first one learns.
+    np.testing.assert_array_equal(
+        qfunction.update(batch([0, 1], [0, 0], [1.0, 0.0], [1, 0], [0.0, 1.0])), [1.0, 0.0]
+    )
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (3,)])
+def test_initial_values(shape):
+    space = Box(0, 1, shape) if shape else Discrete(5)
+    qfunction = table(space, n_actions=2, initial_value=1.5)
+    states = np.zeros((2, *shape), dtype=space.dtype)
+    np.testing.assert_array_equal(qfunction.values(states), np.full((2, 2), 1.5))
+    assert qfunction.values(states).dtype == np.float64
+
+
+def test_values_are_a_copy():
+    qfunction = table()
+    for states in ([0], [0, 1]):
+        qfunction.values(np.array(states))[:] = 99.0
+    assert (qfunction.table_ == 0).all()
+
+
+def test_value_iteration_on_a_chain():
+    # States 0 - 1 - 2 - 3, actions left and right. Arriving in 3 pays 1 and ends the episode, so
+    # that Q*(s, right) = gamma^(2 - s), and going left costs two steps more, or one at the wall.
+    states = np.repeat(np.arange(3), 2)
+    actions = np.tile([0, 1], 3)
+    next_states = np.clip(states + 2 * actions - 1, 0, 3)
+    arrived = next_states == 3
+    transitions = batch(states, actions, arrived, next_states, np.where(arrived, 0.0, GAMMA))
+    optimum = np.array([[GAMMA**3, GAMMA**2], [GAMMA**3, GAMMA], [GAMMA**2, 1.0], [0.0, 0.0]])
+
+    for learning_rate, n_sweeps in ((1.0, 5), (0.5, 200)):
+        qfunction = table(Discrete(4), n_actions=2, learning_rate=learning_rate)
+        for _ in range(n_sweeps):
+            qfunction.update(transitions)
+        np.testing.assert_allclose(qfunction.table_, optimum, atol=1e-12)
+        np.testing.assert_allclose(qfunction.update(transitions), 0, atol=1e-12)
+
+
+# Several ways to say the same, bit for bit
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("learning_rate", [0.1, np.float32(0.1), 1])
+def test_one_transition_alone_or_in_a_batch_of_one(dtype, learning_rate):
+    alone, in_batch = (
+        table().set_params(learning_rate=learning_rate).build(Discrete(7), 3, None)
+        for _ in range(2)
+    )
+    transitions = random_batch((500,), dtype=dtype)
+    for i in range(500):
+        one = transitions[i : i + 1]
+        np.testing.assert_array_equal(alone.update(one), in_batch._update_many(one))
+    np.testing.assert_array_equal(alone.table_, in_batch.table_)
+    assert alone.table_.any()
+
+
+@pytest.mark.parametrize("space", [Discrete(7), MultiDiscrete([7, 7])])
+def test_k_updates_in_one_call(space):
+    transitions = random_batch((6, 20))
+    if space.shape:
+        # State s becomes the pair (s, 6 - s).
+        for name in ("states", "next_states"):
+            s = getattr(transitions, name)
+            setattr(transitions, name, np.stack([s, 6 - s], axis=-1))
+    fused, single = table(space), table(space)
+    td_errors = fused.update(transitions)
+    assert td_errors.shape == (6, 20)
+    np.testing.assert_array_equal(td_errors, [single.update(transitions[k]) for k in range(6)])
+    np.testing.assert_array_equal(fused.table_, single.table_)
+
+
+@pytest.mark.parametrize(
+    ("space", "states_of"),
+    [
+        (Box(-9, 9, ()), lambda s: s.astype(np.float32)),
+        (Box(-9, 9, (2,)), lambda s: np.stack([s / 3, -s], axis=-1).astype(np.float32)),
+        (Box(0, 255, (2, 2), np.uint8), lambda s: np.multiply.outer(s, np.eye(2)).astype(np.uint8)),
+        (MultiDiscrete([7, 7]), lambda s: np.stack([s, 6 - s], axis=-1)),
+        (
+            MultiBinary(3),
+            lambda s: (s[..., np.newaxis] >> np.arange(3) & 1).astype(np.int8),
+        ),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("shape", [(1,), (20,), (3, 20)])
+def test_remembered_states_learn_like_numbered_ones(space, states_of, shape):
+    numbered, remembered = table(initial_value=0.5), table(space, initial_value=0.5)
+    for seed in range(30):
+        transitions = random_batch(shape, seed=seed)
+        expected = numbered.update(transitions)
+        transitions.states = states_of(transitions.states)
+        transitions.next_states = states_of(transitions.next_states)
+        np.testing.assert_array_equal(remembered.update(transitions), expected)
+    everything = np.arange(7)
+    np.testing.assert_array_equal(
+        remembered.values(states_of(everything)), numbered.values(everything)
+    )
+    for s in everything:
+        np.testing.assert_array_equal(
+            remembered.values(states_of(everything[s : s + 1])), numbered.table_[s : s + 1]
+        )
+
+
+# States recognised by their content
+
+
+def test_only_states_learned_from_are_remembered_in_order_of_their_first_visit():
+    qfunction = table(Box(0, 9, (1,)), n_actions=1, learning_rate=1.0)
+    qfunction.values(np.array([[7.0], [8.0]], dtype=np.float32))
+    assert qfunction.table_.shape == (0, 1)
+    states = np.array([[5.0], [3.0], [5.0], [4.0]], dtype=np.float32)
+    qfunction.update(batch(states[:3], [0] * 3, [1.0, 2.0, 1.0], states[1:], [0] * 3))
+    np.testing.assert_array_equal(qfunction.table_, [[2.0], [2.0]])
+    np.testing.assert_array_equal(qfunction.values(states), [[2.0], [2.0], [2.0], [0.0]])
+
+
+def test_many_states_one_after_the_other():
+    qfunction = table(Box(-1e9, 1e9, ()), n_actions=1, learning_rate=1.0, initial_value=7.0)
+    for i in range(100):
+        state = np.array([i], dtype=np.float32)
+        qfunction.update(batch(state, [0], [float(i)], state, [0.0]))
+    np.testing.assert_array_equal(qfunction.table_[:, 0], np.arange(100))
+    np.testing.assert_array_equal(qfunction.values(np.array([-1.0], np.float32)), [[7.0]])
+
+
+def test_equal_states_are_the_same_state():
+    qfunction = table(Box(-1, 1, (2,)), n_actions=1, learning_rate=1.0)
+    zeros = np.zeros((1, 2), dtype=np.float32)
+    qfunction.update(batch(zeros, [0], [5.0], zeros, [0.0]))
+    for same in (-zeros, zeros.astype(np.float64), np.zeros((2, 1), np.float32).T):
+        assert qfunction.values(same) == 5.0
+
+
+def test_batches_without_rows():
+    # A vector environment may spend a step on resetting.
+    for space in (Discrete(7), Box(0, 1, (2,))):
+        qfunction, states = table(space), np.zeros((0, *space.shape), dtype=space.dtype)
+        assert qfunction.update(batch(states, np.zeros(0, int), [], states, [])).shape == (0,)
+        assert qfunction.values(states).shape == (0, 3)
+
+
+def test_states_of_a_small_dtype_do_not_overflow():
+    qfunction = table(Discrete(200, dtype=np.uint8), n_actions=3, learning_rate=1.0)
+    states = np.array([199, 150], dtype=np.uint8)
+    qfunction.update(batch(states, [2, 1], [1.0, 2.0], states, [0.0, 0.0]))
+    assert qfunction.table_[199, 2] == 1.0
+    assert qfunction.table_[150, 1] == 2.0
+    assert np.count_nonzero(qfunction.table_) == 2
+
+
+# An estimator
+
+
+@pytest.mark.parametrize("space", [Discrete(7), Box(0, 9, ())])
+def test_snapshot_and_restore(space):
+    qfunction = table(space)
+    first, second = random_batch((10,), seed=0), random_batch((10,), seed=1, n_states=9)
+    if isinstance(space, Discrete):
+        second = random_batch((10,), seed=1)
+    qfunction.update(first)
+    states = np.arange(7)
+    before, rows_before = qfunction.values(states), qfunction.table_.copy()
+    snapshot = qfunction.snapshot()
+    for _ in range(2):  # a snapshot may be used more than once
+        qfunction.update(second)
+        assert (qfunction.values(states) != before).any()
+        qfunction.restore(snapshot)
+        np.testing.assert_array_equal(qfunction.values(states), before)
+        np.testing.assert_array_equal(qfunction.table_, rows_before)
+
+
+@pytest.mark.parametrize("space", [Discrete(7), Box(0, 9, ())])
+def test_pickle(space):
+    qfunction = table(space)
+    qfunction.update(random_batch((10,)))
+    copy = pickle.loads(pickle.dumps(qfunction))
+    np.testing.assert_array_equal(copy.table_, qfunction.table_)
+    for q in (copy, qfunction):
+        q.update(random_batch((3, 10), seed=1))
+    np.testing.assert_array_equal(copy.table_, qfunction.table_)
+
+
+@pytest.mark.parametrize("space", [Discrete(7), Box(0, 9, ())])
+def test_build_starts_afresh(space):
+    qfunction = table(space)
+    qfunction.update(random_batch((10,)))
+    qfunction.build(space, 3, None)
+    assert not qfunction.table_.any()
+    assert not qfunction.values(np.arange(7)).any()
+
+
+def test_clone():
+    qfunction = table(learning_rate=0.3, initial_value=2.0)
+    copy = clone(qfunction)
+    assert copy.get_params() == {"learning_rate": 0.3, "initial_value": 2.0}
+    assert not hasattr(copy, "table_")
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "match"),
+    [
+        ({"learning_rate": 0.0}, ValueError, r"learning_rate must be in \(0, 1\], got 0\.0"),
+        ({"learning_rate": 1.5}, ValueError, "learning_rate must be in"),
+        ({"learning_rate": float("nan")}, ValueError, "learning_rate must be in"),
+        ({"learning_rate": "0.1"}, TypeError, "learning_rate must be a number, got '0.1'"),
+        ({"learning_rate": True}, TypeError, "learning_rate must be a number"),
+        ({"initial_value": float("inf")}, ValueError, "initial_value must be finite"),
+        ({"initial_value": None}, TypeError, "initial_value must be a number, got None"),
+    ],
+)
+def test_bad_parameters(parameters, error, match):
+    with pytest.raises(error, match=match):
+        MemoizationQFunction().set_params(**parameters).build(Discrete(2), 2, None)
+
+
+@pytest.mark.parametrize(
+    ("space", "n_actions", "error", "match"),
+    [
+        (Discrete(2), 0, ValueError, "n_actions must be at least 1, got 0"),
+        (Discrete(2, start=1), 2, ValueError, "count from 0, got Discrete"),
+        (Text(3), 2, TypeError, "needs states that are arrays .* got Text"),
+    ],
+)
+def test_bad_spaces(space, n_actions, error, match):
+    with pytest.raises(error, match=match):
+        MemoizationQFunction().build(space, n_actions, None)
+
+
+@pytest.mark.parametrize(
+    ("states", "match"),
+    [
+        ([-1], r"States of Discrete\(7\) must be integers in \[0, 7\), got -1"),
+        ([7], r"got 7"),
+        ([0, -1, 3], r"got -1"),
+        ([0, 3, 7], r"got 7"),
+        ([2, 3, 7], r"got 7"),
+        ([2.0], r"must be integers .* got 2\.0"),
+        ([2.0, 3.5], r"must be integers"),
+    ],
+)
+def test_states_out_of_range(states, match):
+    qfunction, states = table(), np.array(states)
+    fine, zeros = np.zeros(len(states), np.int64), [0.0] * len(states)
+    with pytest.raises(ValueError, match=match):
+        qfunction.values(states)
+    with pytest.raises(ValueError, match=match):
+        qfunction.update(batch(states, fine, zeros, fine, zeros))
+    with pytest.raises(ValueError, match=match):
+        qfunction.update(batch(fine, fine, zeros, states, zeros))
+    assert not qfunction.table_.any()
+
+
+@pytest.mark.parametrize(("actions", "culprit"), [([-1], -1), ([3], 3), ([0, -2], -2), ([1, 4], 4)])
+def test_actions_out_of_range(actions, culprit):
+    n = len(actions)
+    with pytest.raises(ValueError, match=rf"Actions must be in \[0, 3\), got {culprit}"):
+        table().update(batch([0] * n, actions, [0.0] * n, [0] * n, [0.0] * n))
+
+
+@pytest.mark.parametrize("shape", [(1,), (4,), (2, 4)])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["rewards", "discounts"])
+def test_numbers_that_are_not_finite(shape, bad, name):
+    qfunction, transitions = table(initial_value=1.0), random_batch(shape)
+    getattr(transitions, name)[..., 0] = bad
+    with pytest.raises(ValueError, match="must be finite, got the TD error"):
+        qfunction.update(transitions)
+    assert (qfunction.table_ == 1.0).all()
+
+
+@pytest.mark.parametrize(
+    ("space", "states"),
+    [
+        (Discrete(7), np.zeros((2, 1), int)),
+        (Discrete(7), np.zeros((), int)),
+        (Box(0, 1, (3,)), np.zeros(3, np.float32)),
+        (Box(0, 1, (3,)), np.zeros((2, 4), np.float32)),
+        (Box(0, 1, (3,)), np.zeros((2, 5, 3), np.float32)),
+        (Box(0, 1, ()), np.zeros((), np.float32)),
+    ],
+)
+def test_states_that_are_no_batch(space, states):
+    # Without the type hints' check, which would come first.
+    values = getattr(MemoizationQFunction.values, "__wrapped__", MemoizationQFunction.values)
+    with pytest.raises(ValueError, match=r"must come as a batch, an array of shape \(m, .*got sh"):
+        values(table(space), states)
+
+
+def test_states_of_another_kind():
+    with pytest.raises(TypeError, match="same_kind"):
+        table(MultiDiscrete([3, 3])).values(np.array([[0.5, 1.0]]))
+
+
+def test_before_build():
+    qfunction = MemoizationQFunction()
+    match = r"MemoizationQFunction does not know its environment yet\. Call build"
+    for use in (
+        lambda: qfunction.values(np.array([0])),
+        lambda: qfunction.update(random_batch((1,))),
+        lambda: qfunction.update(random_batch((5,))),
+        lambda: qfunction.snapshot(),
+        lambda: qfunction.restore(table().snapshot()),
+        lambda: qfunction.table_,
+    ):
+        with pytest.raises(NotFittedError, match=match):
+            use()

@@ -1,0 +1,80 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from skrl import ExperienceReplay, GymEnvironment, MemoizationQFunction, RandomPolicy
+
+
+class Counting(MemoizationQFunction):
+    """Notes when it is updated, and with how much."""
+
+    def update(self, transitions):
+        self.updates = [*getattr(self, "updates", []), transitions.actions.shape]
+        return super().update(transitions)
+
+
+def run(runner, n_envs=1, **budget):
+    environment = GymEnvironment("skrl/CircularWorld-v0", n_envs=n_envs)
+    qfunction = Counting().build(environment.state_space, environment.n_actions, 0)
+    runner.run(environment, qfunction, RandomPolicy(), rng=0, **budget)
+    return qfunction
+
+
+def test_collecting_and_learning_take_turns():
+    runner = ExperienceReplay(batch_size=8, train_freq=10, gradient_steps=5, learning_starts=25)
+    qfunction = run(runner, n_steps=59)
+    # After 30, 40 and 50 steps.
+    assert qfunction.updates == [(5, 8)] * 3
+    assert len(runner.buffer_) == 59
+
+
+def test_steps_are_counted_over_all_environments():
+    runner = ExperienceReplay(batch_size=8, train_freq=10, gradient_steps=5, learning_starts=20)
+    qfunction = run(runner, n_envs=4, n_steps=60)
+    # 12 steps at a time; learning begins after 24.
+    assert qfunction.updates == [(5, 8)] * 4
+
+
+def test_the_whole_memory_is_learned_from():
+    """Replay of random walks finds the exact values of the ring world."""
+    runner = ExperienceReplay(train_freq=50, gradient_steps=100, learning_starts=1000, n_step=1)
+    environment = GymEnvironment("skrl/CircularWorld-v0")
+    qfunction = MemoizationQFunction(learning_rate=0.1)
+    qfunction.build(environment.state_space, environment.n_actions, 0)
+    runner.run(environment, qfunction, RandomPolicy(), discount_factor=0.5, n_steps=3000, rng=0)
+    distances = np.abs(np.arange(-5, 6))
+    exact = (1 - 0.5**distances) / (1 - 0.5)
+    np.testing.assert_allclose(qfunction.table_.max(axis=1), exact, atol=1e-4)
+
+
+def test_a_second_run_goes_on_with_the_memory():
+    runner = ExperienceReplay(learning_starts=100, train_freq=50)
+    run(runner, n_steps=200)
+    qfunction = run(runner, n_steps=50)  # fewer than learning_starts, but they are there already
+    assert len(qfunction.updates) == 1
+    assert len(runner.buffer_) == 250
+
+
+def test_saving_leaves_the_memory_out():
+    runner = ExperienceReplay()
+    run(runner, n_steps=2000)
+    assert len(pickle.dumps(runner)) < 2000
+    assert not hasattr(pickle.loads(pickle.dumps(runner)), "buffer_")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "budget", "message"),
+    [
+        ({"batch_size": 0}, {"n_steps": 2000}, "batch_size must be at least 1, got 0"),
+        ({"capacity": 0}, {"n_steps": 2000}, "capacity must be at least 1, got 0"),
+        ({"train_freq": 0}, {"n_steps": 2000}, "train_freq must be at least 1, got 0"),
+        ({"gradient_steps": -1}, {"n_steps": 2000}, "gradient_steps must be at least 1, got -1"),
+        ({"n_step": 0}, {"n_steps": 2000}, "n_step must be at least 1, got 0"),
+        ({}, {"n_steps": 1000}, "n_steps=1000 ends before learning begins, after 1024 steps"),
+        ({}, {"n_episodes": 3}, "ended after 300 steps, before learning began"),
+    ],
+)
+def test_what_cannot_learn_is_refused(parameters, budget, message):
+    with pytest.raises(ValueError, match=message):
+        run(ExperienceReplay(**parameters), **budget)

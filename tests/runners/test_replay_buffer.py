@@ -1,0 +1,152 @@
+import numpy as np
+import pytest
+
+from skrl.base import Transitions
+from skrl.runners import ReplayBuffer
+
+
+def chain(first, rewards, terminated=(), truncated=(), env_id=0, discount=0.5):
+    """A stretch of one environment: state i leads to i + 1, whatever the action."""
+    n = len(rewards)
+    steps = np.arange(first, first + n)
+    return Transitions(
+        states=steps,
+        actions=steps % 3,
+        rewards=np.array(rewards, dtype=float),
+        next_states=steps + 1,
+        discounts=np.where(np.isin(steps, terminated), 0.0, discount),
+        terminated=np.isin(steps, terminated),
+        truncated=np.isin(steps, truncated),
+        env_ids=np.full(n, env_id),
+    )
+
+
+def contents(buffer, n_step=1):
+    """Every transition in the buffer by its state, found by sampling often enough."""
+    batch = buffer.sample(np.random.default_rng(0), 40, 50, n_step)
+    found = {}
+    for i in np.ndindex(batch.actions.shape):
+        found[int(batch.states[i])] = (
+            float(batch.rewards[i]),
+            float(batch.discounts[i]),
+            int(batch.next_states[i]),
+            bool(batch.terminated[i]),
+            bool(batch.truncated[i]),
+        )
+    return found
+
+
+@pytest.mark.parametrize("stretch", [1, 3, 7, 10, 25])
+def test_the_newest_remain_however_they_come(stretch):
+    buffer = ReplayBuffer(capacity=10)
+    rewards = np.arange(100.0, 150.0)
+    for first in range(0, 50, stretch):
+        buffer.add(chain(first, rewards[first : first + stretch]))
+    assert len(buffer) == 10
+    assert contents(buffer) == {i: (100.0 + i, 0.5, i + 1, False, False) for i in range(40, 50)}
+
+
+def test_every_transition_is_drawn_equally_often():
+    buffer = ReplayBuffer(capacity=8)
+    buffer.add(chain(0, np.zeros(12)))
+    drawn = buffer.sample(np.random.default_rng(0), 100, 80).states
+    counts = np.bincount(drawn.ravel())[4:]
+    assert counts.sum() == 8000
+    assert np.abs(counts - 1000).max() < 4 * np.sqrt(1000)
+
+
+def test_shapes_and_dtypes():
+    buffer = ReplayBuffer(capacity=5)
+    no = np.zeros(2, dtype=bool)
+    images = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    buffer.add(Transitions(images, np.array([0, 1]), np.ones(2), images + 1, np.ones(2), no, no))
+    batch = buffer.sample(np.random.default_rng(0), 4, 6)
+    assert batch.states.shape == batch.next_states.shape == (4, 6, 3, 3)
+    assert batch.states.dtype == np.uint8
+    assert batch.actions.dtype == np.int64
+    assert batch.rewards.dtype == batch.discounts.dtype == np.float32
+    np.testing.assert_array_equal(batch.states + 1, batch.next_states)
+
+
+def test_sampling_again_reuses_the_memory():
+    buffer = ReplayBuffer(capacity=5)
+    buffer.add(chain(0, np.zeros(5)))
+    rng = np.random.default_rng(0)
+    first = buffer.sample(rng, 2, 3)
+    assert buffer.sample(rng, 2, 3).states is first.states
+
+
+def test_returns_over_several_steps():
+    """G = r + g r' + g^2 r'', discount g^3, up to the end of the episode."""
+    buffer = ReplayBuffer(capacity=100)
+    # States 0..3 end by termination, 4..6 by truncation, 7..8 go on.
+    buffer.add(chain(0, [1, 2, 4, 8, 16, 32, 64, 128, 256], terminated=[3], truncated=[6]))
+    assert contents(buffer, n_step=3) == {
+        0: (1 + 2 / 2 + 4 / 4, 1 / 8, 3, False, False),
+        1: (2 + 4 / 2 + 8 / 4, 0, 4, True, False),
+        2: (4 + 8 / 2, 0, 4, True, False),
+        3: (8, 0, 4, True, False),
+        4: (16 + 32 / 2 + 64 / 4, 1 / 8, 7, False, True),
+        5: (32 + 64 / 2, 1 / 4, 7, False, True),
+        6: (64, 1 / 2, 7, False, True),
+        # The newest have fewer steps yet.
+        7: (128 + 256 / 2, 1 / 4, 9, False, False),
+        8: (256, 1 / 2, 9, False, False),
+    }
+
+
+@pytest.mark.parametrize("stretch", [1, 2, 5, 30])
+def test_returns_of_environments_side_by_side_are_kept_apart(stretch):
+    """Two environments, of which the second sits out every third step."""
+    buffer = ReplayBuffer(capacity=100)
+    alone = [chain(0, np.arange(30)), chain(1000, np.arange(20) + 100, env_id=1)]
+    steps, n_second = [], 0
+    for i in range(30):
+        rows = [alone[0][i : i + 1]]
+        if i % 3:
+            rows.append(alone[1][n_second : n_second + 1])
+            n_second += 1
+        joined = Transitions.concatenate(rows)
+        joined.env_ids = np.array([0, 1])[: len(rows)]
+        steps.append(joined)
+    for i in range(0, 30, stretch):
+        buffer.add(Transitions.concatenate(steps[i : i + stretch]))
+    found = contents(buffer, n_step=2)
+    for i in range(29):
+        assert found[i] == (i + (i + 1) / 2, 0.25, i + 2, False, False)
+    for i in range(19):
+        assert found[1000 + i] == (100 + i + (101 + i) / 2, 0.25, 1002 + i, False, False)
+
+
+def test_returns_do_not_run_into_what_came_after_a_cut():
+    buffer = ReplayBuffer(capacity=100)
+    buffer.add(chain(0, [1, 2]))
+    buffer.cut()
+    buffer.add(chain(50, [4, 8]))
+    assert contents(buffer, n_step=2)[1] == (2, 0.5, 2, False, False)
+
+
+def test_returns_never_mix_old_and_new_when_the_ring_wraps():
+    buffer = ReplayBuffer(capacity=7)
+    for first in range(0, 60, 3):
+        buffer.add(chain(first, [1, 1, 1]))
+        for state, (reward, discount, next_state, *_) in contents(buffer, n_step=3).items():
+            n = min(3, first + 3 - state)
+            assert reward == 2 - 2 * 0.5**n
+            assert discount == 0.5**n
+            assert next_state == state + n
+
+
+def test_memory_is_close_to_the_raw_bytes():
+    buffer = ReplayBuffer(capacity=1000)
+    no, state = np.array([False]), np.zeros((1, 4), np.float32)
+    buffer.add(Transitions(state, np.array([0]), np.ones(1), state, np.ones(1), no, no))
+    raw = 1000 * (16 + 8 + 4 + 16 + 4)
+    assert raw <= buffer.nbytes <= 1.2 * raw
+
+
+def test_an_empty_buffer_and_no_capacity_are_refused():
+    with pytest.raises(ValueError, match="capacity must be at least 1, got 0"):
+        ReplayBuffer(capacity=0)
+    with pytest.raises(ValueError, match="empty"):
+        ReplayBuffer(capacity=3).sample(np.random.default_rng(0), 1, 1)
