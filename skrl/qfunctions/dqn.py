@@ -180,8 +180,7 @@ class DQN(QFunction):
                 learner.target_model.set_weights(learner.model.get_weights())
         td_errors = np.concatenate(errors)
         if not np.isfinite(td_errors).all():
-            learner.model.set_weights(self.weights_)
-            learner.target_model.set_weights(self.weights_)
+            self._set_weights(self.weights_)
             raise ValueError(_why_not_finite(transitions))
         self._keep_weights()
         return td_errors
@@ -191,11 +190,9 @@ class DQN(QFunction):
         return list(self.weights_), self._encoder.shift, self._encoder.factor
 
     def restore(self, snapshot: Any) -> None:
-        """Go back to a snapshot."""
+        """Go back to a snapshot, the target network as well."""
         weights, self._encoder.shift, self._encoder.factor = snapshot
-        if self._learner is not None:
-            self._learner.model.set_weights(weights)
-        self._keep_weights(weights)
+        self._set_weights(weights)
 
     # ---- how it is done ------------------------------------------------------------------------
 
@@ -264,9 +261,16 @@ class DQN(QFunction):
                 variable.assign(value)
         return self._learner
 
-    def _keep_weights(self, weights: list[np.ndarray] | None = None) -> None:
+    def _set_weights(self, weights: list[np.ndarray]) -> None:
+        """Give both networks these weights."""
+        learner = self._trained_learner()
+        learner.model.set_weights(weights)
+        learner.target_model.set_weights(weights)
+        self._keep_weights()
+
+    def _keep_weights(self) -> None:
         """Copy the weights to NumPy, to act from."""
-        self.weights_ = self._learner.model.get_weights() if weights is None else weights
+        self.weights_ = self._learner.model.get_weights()
         self._numpy_network = None
         if self._activations is not None:
             self._numpy_network = NumpyNetwork(self._activations, self._encoder)

@@ -1,0 +1,68 @@
+"""
+Solve CartPole with every knob in view
+======================================
+
+The same as in ten lines, but built by hand: what the agent learns (`DQN`), how it explores
+(`EpsilonGreedy`), what it learns from and when (`ExperienceReplay`), and where (`GymEnvironment`).
+"""
+
+import numpy as np
+
+from skrl import (
+    DQN,
+    EpsilonGreedy,
+    ExperienceReplay,
+    GymEnvironment,
+    LinearSchedule,
+    QLearningAgent,
+)
+from skrl.base import Callback
+
+
+class PrintReturns(Callback):
+    """A callback of our own: the mean return of every ten episodes."""
+
+    def on_episode_end(self, run):
+        if len(run.history) % 10 == 0:
+            returns = run.history[-10:, "return"]
+            print(f"episode {len(run.history):4}: mean return {np.mean(returns):6.1f}")
+
+
+agent = QLearningAgent(
+    qfunction=DQN(
+        hidden_layer_sizes=(64, 64),
+        activation="relu",
+        learning_rate=1e-3,
+        optimizer="adam",
+        target_update_freq=128,  # updates between two copies to the target network
+        double=True,  # Double DQN
+        huber_delta=1.0,
+        scale_states=True,
+    ),
+    policy=EpsilonGreedy(LinearSchedule(start=1.0, end=0.05, fraction=0.2)),
+    runner=ExperienceReplay(
+        capacity=100_000,
+        batch_size=64,
+        train_freq=256,  # steps between two stretches of learning
+        gradient_steps=128,  # updates in a stretch
+        learning_starts=1000,
+        n_step=5,  # rewards summed up before the bootstrap value
+    ),
+    discount_factor=0.99,
+    n_steps=50_000,
+    early_stopping=True,
+    n_evaluations=20,
+    n_evaluation_episodes=50,
+    callbacks=[PrintReturns()],
+    random_state=0,
+)
+environment = GymEnvironment("CartPole-v1")
+agent.fit(environment)
+print(f"Solved after {agent.n_steps_:,} steps, {agent.n_episodes_} episodes.")
+print(f"Mean return of 100 fresh episodes: {agent.score(environment):.1f}")
+
+# %%
+# What the agent believes: the value of each action when the pole leans to the right.
+state = np.array([0.0, 0.0, 0.1, 0.5])  # cart position and velocity, pole angle and velocity
+for action, value in zip(["left", "right"], agent.decision_function(state), strict=True):
+    print(f"Q(leaning right, push {action:>5}) = {value:.1f}")
