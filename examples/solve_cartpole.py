@@ -44,9 +44,9 @@ agent = QLearningAgent(
         capacity=100_000,
         batch_size=64,
         train_freq=256,  # steps between two stretches of learning
-        gradient_steps=128,  # updates in a stretch
+        gradient_steps=256,  # updates in a stretch
         learning_starts=1000,
-        n_step=5,  # rewards summed up before the bootstrap value
+        n_step=10,  # rewards summed up before the bootstrap value
     ),
     discount_factor=0.99,
     n_steps=50_000,

@@ -5,6 +5,7 @@ Only this module loads TensorFlow, and it is only loaded when a network is built
 
 import os
 import random
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,16 +15,41 @@ import numpy as np
 
 from skrl.qfunctions.encoding import StateEncoder
 
-# Start quietly, and with sums in one order on every machine; whoever set these keeps their values.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Drop what TensorFlow's libraries say while they start, and spare the global generator.
+
+    They write to the process's standard error, past Python, before any log level applies; and the
+    import draws from Python's global generator. Whoever sets TF_CPP_MIN_LOG_LEVEL hears it all.
+    """
+    state = random.getstate()
+    muted = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+    if muted:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        spoken, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 2)
+    try:
+        yield
+    finally:
+        if muted:
+            os.dup2(spoken, 2)
+            os.close(spoken)
+            os.close(silence)
+        random.setstate(state)
+
+
+# Sums in one order on every machine.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+started = "tensorflow" in sys.modules
+with quietly():
+    import keras
+    import tensorflow as tf
 
-# Importing TensorFlow draws from Python's global generator; a user's numbers must not change.
-_random_state = random.getstate()
-import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
-
-random.setstate(_random_state)
+    if not started:
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)  # several processes may share it
+    tf.config.list_logical_devices()  # looks for accelerators now, not at the first computation
 
 if TYPE_CHECKING:
     from skrl.base import Transitions
