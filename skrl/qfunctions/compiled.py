@@ -21,12 +21,12 @@ def quietly() -> Iterator[None]:
     """Drop what TensorFlow's libraries say while they start, and spare the global generator.
 
     They write to the process's standard error, past Python, before any log level applies; and the
-    import draws from Python's global generator. Whoever sets TF_CPP_MIN_LOG_LEVEL hears it all.
+    import draws from Python's global generator. Whoever sets TF_CPP_MIN_LOG_LEVEL=0 hears it all.
     """
     state = random.getstate()
-    muted = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+    # (A child process finds the level that its parent has set here.)
+    muted = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
     if muted:
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         spoken, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, 2)
     try:
