@@ -4,7 +4,7 @@ Reinforcement learning is a loop of three lines, written once, in `Runner.run`::
 
     actions = policy.decide(states, qfunction, progress, rng)   # act
     transitions = environment.step(actions)                     # observe
-    runner.learn(transitions, qfunction, rng)                   # learn
+    runner.learn(transitions, qfunction, discount_factor, rng)  # learn
 
 Everything that flows between the lines is a NumPy array with the batch first. `n` environments
 run side by side (n = 1 is no special case), and `m` is the size of any batch:
@@ -126,6 +126,19 @@ class Transitions:
             rows[f.name] = None if array is None else np.asarray(array[index])
         return Transitions(**rows)
 
+    def take(self, rows: Int64[np.ndarray, " k"]) -> "Transitions":
+        """The transitions in these rows, of batch shape (k,): a faster ``transitions[rows]``."""
+        return Transitions(
+            self.states.take(rows, axis=0),
+            self.actions.take(rows),
+            self.rewards.take(rows),
+            self.next_states.take(rows, axis=0),
+            self.discounts.take(rows),
+            self.terminated.take(rows),
+            self.truncated.take(rows),
+            None if self.env_ids is None else self.env_ids.take(rows),
+        )
+
     @staticmethod
     def concatenate(parts: "Sequence[Transitions]") -> "Transitions":
         """Join steps of an environment, one after the other, along the first axis.
@@ -140,12 +153,19 @@ class Transitions:
         Transitions
             Its `env_ids` are always given.
         """
-        env_ids = [np.arange(len(p)) if p.env_ids is None else p.env_ids for p in parts]
-        names = [f.name for f in fields(Transitions) if f.name != "env_ids"]
-        arrays: dict[str, Any] = {
-            name: np.concatenate([getattr(p, name) for p in parts]) for name in names
-        }
-        return Transitions(**arrays, env_ids=np.concatenate(env_ids))
+        sizes = {len(p.actions) for p in parts}
+        all_ids = {m: np.arange(m) for m in sizes}
+        env_ids = [all_ids[len(p.actions)] if p.env_ids is None else p.env_ids for p in parts]
+        return Transitions(
+            np.concatenate([p.states for p in parts]),
+            np.concatenate([p.actions for p in parts]),
+            np.concatenate([p.rewards for p in parts]),
+            np.concatenate([p.next_states for p in parts]),
+            np.concatenate([p.discounts for p in parts]),
+            np.concatenate([p.terminated for p in parts]),
+            np.concatenate([p.truncated for p in parts]),
+            np.concatenate(env_ids),
+        )
 
 
 class Environment(BaseEstimator, ABC):  # type: ignore[misc]
@@ -211,9 +231,10 @@ class Environment(BaseEstimator, ABC):  # type: ignore[misc]
         Returns
         -------
         Transitions
-            One row per environment (see `Transitions.env_ids` for the exception), in fresh
-            arrays that belong to the caller. The discounts are 0 where the episode terminated
-            and 1 elsewhere.
+            One row per environment (see `Transitions.env_ids` for the exception). The discounts
+            are 0 where the episode terminated and 1 elsewhere. They belong to the caller, who
+            may multiply them in place; the other arrays are not to be written to, but they will
+            not change later, so they can be kept.
         """
 
     @abstractmethod
@@ -423,15 +444,24 @@ class Runner(BaseEstimator, ABC):  # type: ignore[misc]
         """Finish a run that came to its planned end. Does nothing by default."""
 
     @abstractmethod
-    def learn(self, transitions: Transitions, qfunction: QFunction, rng: Generator) -> None:
+    def learn(
+        self,
+        transitions: Transitions,
+        qfunction: QFunction,
+        discount_factor: float,
+        rng: Generator,
+    ) -> None:
         """Do with the newest transitions whatever this runner does with them.
 
         Parameters
         ----------
         transitions : Transitions
-            What happened in the step just taken, its discounts multiplied by gamma.
+            What happened in the step just taken, with the discounts as the environment gave
+            them: multiply them by gamma before an update.
         qfunction : QFunction
             What learns.
+        discount_factor : float in [0, 1]
+            gamma.
         rng : numpy.random.Generator
             The only source of randomness.
         """
@@ -501,7 +531,7 @@ class Runner(BaseEstimator, ABC):  # type: ignore[misc]
         environment.reset(seed=int(rng.integers(2**31)))
         history = History() if history is None else history
         history.begin(environment.n_envs_)
-        budget = Budget(history, n_steps, n_episodes, schedule)
+        budget = Budget(history, n_steps, n_episodes)
         run = Run(environment, qfunction, policy, history, schedule[0])
         self.begin(environment, budget)
         try:
@@ -511,15 +541,15 @@ class Runner(BaseEstimator, ABC):  # type: ignore[misc]
                 for _ in range(self.stretch):
                     actions = policy.decide(environment.states, qfunction, run.progress, rng)
                     transitions = environment.step(actions)
-                    transitions.discounts *= discount_factor
                     n_ended = history.record(transitions)
-                    self.learn(transitions, qfunction, rng)
+                    self.learn(transitions, qfunction, discount_factor, rng)
 
-                    run.progress = budget.progress()
+                    used = budget.used()
+                    run.progress = schedule[0] + used * (schedule[1] - schedule[0])
                     if n_ended:
                         for callback in callbacks:
                             callback.on_episode_end(run)
-                    if budget.is_used_up():
+                    if used >= 1:
                         run.stop("the budget is used up")
                     if run.stop_reason is not None:
                         break
@@ -541,17 +571,9 @@ class Budget:
         Counts steps and episodes; what it has counted so far does not count.
     n_steps, n_episodes : int or None
         The budget. At least one must be given.
-    schedule : (float, float)
-        Progress at the beginning and at the end of the budget.
     """
 
-    def __init__(
-        self,
-        history: History,
-        n_steps: int | None,
-        n_episodes: int | None,
-        schedule: tuple[float, float] = (0.0, 1.0),
-    ) -> None:
+    def __init__(self, history: History, n_steps: int | None, n_episodes: int | None) -> None:
         if n_steps is None and n_episodes is None:
             raise ValueError("A run needs a budget: give n_steps, n_episodes or both.")
         for name, value in (("n_steps", n_steps), ("n_episodes", n_episodes)):
@@ -560,19 +582,13 @@ class Budget:
         self.history = history
         self.first_step, self.n_steps = history.n_steps, n_steps or np.inf
         self.first_episode, self.n_episodes = len(history), n_episodes or np.inf
-        self.start, self.span = schedule[0], schedule[1] - schedule[0]
 
-    def progress(self) -> float:
-        """Where in the schedule the run is now."""
-        used = max(
-            (self.history.n_steps - self.first_step) / self.n_steps,
-            (len(self.history) - self.first_episode) / self.n_episodes,
-        )
-        return self.start + self.span * min(used, 1.0)
-
-    def is_used_up(self) -> bool:
-        """Whether nothing is left."""
-        return (
-            self.history.n_steps - self.first_step >= self.n_steps
-            or len(self.history) - self.first_episode >= self.n_episodes
+    def used(self) -> float:
+        """The part of the budget that is used, from 0 to 1."""
+        return min(
+            max(
+                (self.history.n_steps - self.first_step) / self.n_steps,
+                (len(self.history) - self.first_episode) / self.n_episodes,
+            ),
+            1.0,
         )

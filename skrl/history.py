@@ -131,19 +131,33 @@ class History(Table):
         int
             How many episodes ended in this step.
         """
-        env_ids = transitions.env_ids
-        rows = slice(None) if env_ids is None else env_ids
-        self._returns[rows] += transitions.rewards
-        self._lengths[rows] += 1
+        if len(self._returns) == 1:
+            return self._record_one(transitions)
         self.n_steps += len(transitions.rewards)
-        if not (
-            np.count_nonzero(transitions.terminated) or np.count_nonzero(transitions.truncated)
-        ):
+        env_ids = transitions.env_ids
+        if env_ids is None:
+            self._returns += transitions.rewards
+            self._lengths += 1
+        else:
+            self._returns[env_ids] += transitions.rewards
+            self._lengths[env_ids] += 1
+        ended = transitions.terminated | transitions.truncated
+        if not np.count_nonzero(ended):
             return 0
-        ended = np.flatnonzero(transitions.terminated | transitions.truncated)
-        for row in ended:
-            self._record_episode(int(row if env_ids is None else env_ids[row]))
-        return len(ended)
+        rows = np.flatnonzero(ended)
+        for env_id in (rows if env_ids is None else env_ids[rows]).tolist():
+            self._record_episode(env_id)
+        return len(rows)
+
+    def _record_one(self, transitions: "Transitions") -> int:
+        """Do the same for a single environment, without NumPy's overhead."""
+        self.n_steps += 1
+        self._returns[0] += transitions.rewards.item()
+        self._lengths[0] += 1
+        if not (transitions.terminated.item() or transitions.truncated.item()):
+            return 0
+        self._record_episode(0)
+        return 1
 
     def _record_episode(self, env_id: int) -> None:
         row = (

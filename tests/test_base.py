@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from skrl import EpsilonGreedy, GymEnvironment, MemoizationQFunction, RandomPolicy, SimpleRunner
+from skrl import (
+    EpsilonGreedy,
+    ExperienceReplay,
+    GymEnvironment,
+    MemoizationQFunction,
+    RandomPolicy,
+    SimpleRunner,
+)
 from skrl.base import Callback, Policy, Runner, Transitions
 from worlds import make_transitions
 
@@ -17,7 +24,7 @@ def parts(env="skrl/CircularWorld-v0", n_envs=1):
 class Recorder(Runner):
     """Learns nothing, remembers all it was given."""
 
-    def learn(self, transitions, qfunction, rng):
+    def learn(self, transitions, qfunction, discount_factor, rng):
         if not hasattr(self, "seen"):
             self.seen = []
         self.seen.append(transitions)
@@ -57,13 +64,23 @@ def test_a_policy_needs_only_probabilities():
     assert frequencies[0] == pytest.approx(0.2, abs=4 * np.sqrt(0.2 * 0.8 / n))
 
 
-def test_the_loop_multiplies_the_discounts_by_gamma():
-    environment, qfunction = parts("skrl/IntervalWorld-v0")
-    runner = Recorder()
+@pytest.mark.parametrize(
+    "runner", [SimpleRunner(), ExperienceReplay(learning_starts=64, train_freq=64, n_step=1)]
+)
+def test_every_runner_multiplies_the_discounts_by_gamma(runner):
+    learned_from = []
+
+    class Watch(MemoizationQFunction):
+        def update(self, transitions):
+            learned_from.append((transitions.discounts.ravel(), transitions.terminated.ravel()))
+            return super().update(transitions)
+
+    environment = GymEnvironment("skrl/IntervalWorld-v0")
+    qfunction = Watch().build(environment.state_space, environment.n_actions, 0)
     runner.run(environment, qfunction, RandomPolicy(), discount_factor=0.7, n_steps=300, rng=0)
-    seen = Transitions.concatenate(runner.seen)
-    assert seen.terminated.any()
-    np.testing.assert_array_equal(seen.discounts, np.where(seen.terminated, 0, 0.7))
+    discounts, terminated = (np.concatenate(arrays) for arrays in zip(*learned_from, strict=True))
+    assert terminated.any()
+    np.testing.assert_allclose(discounts, np.where(terminated, 0, 0.7), rtol=1e-6)
 
 
 def test_the_transitions_form_unbroken_episodes():

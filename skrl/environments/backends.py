@@ -27,6 +27,7 @@ INT64 = np.dtype(np.int64)
 # Copying a small array is several times faster than making one from a Python number.
 ZERO, ONE = np.array([0.0]), np.array([1.0])
 FALSE, TRUE = np.array([False]), np.array([True])
+FALSE.flags.writeable = TRUE.flags.writeable = False
 
 
 class Backend(ABC):
@@ -146,7 +147,7 @@ class SingleBackend(Backend):
             observation, _ = self.env.reset(seed=env_seed)
             self.action_space.seed(action_seed)
         self._states = self.observations.translate(observation)
-        return self._states.copy()
+        return self._states
 
     def step(self, actions: Actions) -> Transitions:
         """Take one action; when that ends the episode, begin the next one."""
@@ -164,16 +165,15 @@ class SingleBackend(Backend):
         if terminated or truncated:
             self._states = self.observations.translate(self.env.reset()[0])
         else:
-            # A copy, so that the caller may do with the transitions what they like.
-            self._states = next_states.copy()
+            self._states = next_states
         return Transitions(
             states,
             actions,
             rewards,
             next_states,
             (ZERO if terminated else ONE).copy(),
-            (TRUE if terminated else FALSE).copy(),
-            (TRUE if truncated else FALSE).copy(),
+            TRUE if terminated else FALSE,
+            TRUE if truncated else FALSE,
         )
 
     def render(self) -> Any:
@@ -229,7 +229,7 @@ class VectorBackend(Backend):
             self.action_space.seed(action_seed)
         self.waiting = np.zeros(self.n_envs, dtype=bool)
         self._states = self.observations.translate(observations)
-        return self._states.copy()
+        return self._states
 
     def step(self, actions: Actions) -> Transitions:
         """Take one action in every environment; where that ends an episode, begin the next."""
@@ -243,12 +243,14 @@ class VectorBackend(Backend):
         terminated, truncated = np.array(terminated, dtype=bool), np.array(truncated, dtype=bool)
         discounts = (~terminated).astype(rewards.dtype)
         next_states = self.observations.translate(observations)
-        self._states = next_states.copy()
+        self._states = next_states
         ended = terminated | truncated
-        if self.mode is AutoresetMode.SAME_STEP and ended.any():
-            self._put_last_observations(next_states, ended, infos)
-        if self.mode is AutoresetMode.DISABLED and ended.any():
-            self._reset_ended(ended)
+        if self.mode is not AutoresetMode.NEXT_STEP and np.count_nonzero(ended):
+            self._states = next_states.copy()  # the two part here
+            if self.mode is AutoresetMode.SAME_STEP:
+                self._put_last_observations(next_states, ended, infos)
+            else:
+                self._reset_ended(ended)
         arrays = states, actions, rewards, next_states, discounts, terminated, truncated
         if self.mode is AutoresetMode.NEXT_STEP:
             return self._without_resets(arrays, ended)
@@ -259,11 +261,11 @@ class VectorBackend(Backend):
     ) -> Transitions:
         """NEXT_STEP: drop the rows that were spent on resetting, and note who is to reset next."""
         rows = None
-        if self.waiting.any():
-            rows = np.flatnonzero(~self.waiting)
+        if np.count_nonzero(self.waiting):
+            rows = (~self.waiting).nonzero()[0]
             arrays = tuple([array.take(rows, axis=0) for array in arrays])
         self.waiting = ended
-        if ended.all():
+        if np.count_nonzero(ended) == self.n_envs:
             # Nothing but resets would happen in the next step, so it can as well be done now,
             # before anyone chooses actions for it. They are ignored: any will do.
             ignored = np.zeros(self.n_envs, dtype=INT64)
@@ -333,7 +335,7 @@ def to_floats(rewards: Any, n: int) -> Float[np.ndarray, " n"]:
             f"environment, which is shape ({n},)."
         )
     floats: np.ndarray = rewards.astype(rewards.dtype if rewards.dtype.kind == "f" else float)
-    if not np.isfinite(floats).all():
+    if not math.isfinite(floats.sum()):
         raise_bad_reward(rewards)
     return floats
 

@@ -1,5 +1,7 @@
 """The policy that does what looks best."""
 
+from math import isnan
+
 import numpy as np
 from jaxtyping import Bool, Int64
 from numpy.random import Generator
@@ -88,13 +90,16 @@ def greedy_actions(values: Values, rng: Generator) -> Actions:
 
 
 def _greedy_actions(values: Values, rng: Generator) -> Actions:
-    is_best, n_best = _find_best(values)
     actions: Actions
-    if np.count_nonzero(is_best) == len(values):
+    highest = values.max(axis=1)
+    # A sum with a NaN in it is NaN: `_find_best` says what that means.
+    n_best = np.count_nonzero(values == highest[:, np.newaxis])
+    if n_best == len(values) and not isnan(highest.sum()):
         actions = values.argmax(axis=1)
     else:
-        # Of a row's n_best equals take number k, where k = 0, ..., n_best - 1 are equally likely.
-        k = (rng.random(len(values)) * n_best).astype(np.int64)
+        is_best, n_equal = _find_best(values)
+        # Of a row's n_equal equals take number k, where k = 0, ..., n_equal - 1 are equally likely.
+        k = (rng.random(len(values)) * n_equal).astype(np.int64)
         actions = (is_best.cumsum(axis=1) > k[:, np.newaxis]).argmax(axis=1)
     return actions
 

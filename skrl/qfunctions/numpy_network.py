@@ -7,12 +7,18 @@ from jaxtyping import Float32, Shaped
 
 from skrl.qfunctions.encoding import StateEncoder
 
+# What the unit that is always one must feed itself to stay one: relu(1) = 1, and in float32
+# tanh(20) = 1.
+STAYS_ONE = {"relu": 1.0, "linear": 1.0, "tanh": 20.0}
+ZERO = np.float32(0)
+
 
 class NumpyNetwork:
     """Evaluates a stack of dense layers with NumPy, from a copy of the Keras weights.
 
-    Calling Keras for one state costs 100 times more than the arithmetic. All memory is kept
-    between calls.
+    Calling Keras for one state costs 100 times more than the arithmetic. Here a layer is one
+    matrix product: the bias is the weight of an additional unit that is always one. All memory is
+    kept between calls.
 
     Parameters
     ----------
@@ -34,27 +40,46 @@ class NumpyNetwork:
             shift, factor = self.encoder.shift.ravel(), self.encoder.factor.ravel()
             biases[0] = biases[0] - (shift * factor) @ kernels[0]
             kernels[0] = factor[:, None] * kernels[0]
-        self._layers = list(zip(kernels, biases, self.activations, strict=True))
-        self._outputs: list[np.ndarray] = []
+        self._matrices = [
+            _with_bias(*layer) for layer in zip(kernels, biases, self.activations, strict=True)
+        ]
+        self._matrices[-1] = np.ascontiguousarray(self._matrices[-1][:, :-1])  # values only
+        self._m = 0
 
     def __call__(self, states: Shaped[np.ndarray, "m ..."]) -> Float32[np.ndarray, "m n_actions"]:
         """Action values of a batch of states, in memory that the next call reuses."""
+        m = len(states)
+        if m != self._m:
+            self._allocate(m)
         if self.encoder.n_categories is not None:
-            x = self.encoder.one_hot(states)
-        else:
-            x = states.reshape(len(states), -1).astype(np.float32, copy=False)
-        if not self._outputs or len(self._outputs[0]) != len(x):
-            self._outputs = [
-                np.empty((len(x), len(bias)), np.float32) for _, bias, _ in self._layers
-            ]
-        for (kernel, bias, activation), out in zip(self._layers, self._outputs, strict=True):
-            x = np.dot(x, kernel, out=out)
-            x += bias
+            states = self.encoder.one_hot(states)
+        self._inputs[:, :-1] = states.reshape(m, -1)
+        x = self._inputs
+        for matrix, activation, out in self._layers:
+            np.dot(x, matrix, out=out)
             if activation == "relu":
-                np.maximum(x, 0.0, out=x)
+                np.maximum(out, ZERO, out=out)
             elif activation == "tanh":
-                np.tanh(x, out=x)
+                np.tanh(out, out=out)
+            x = out
         return x
+
+    def _allocate(self, m: int) -> None:
+        self._m = m
+        self._inputs = np.ones((m, len(self._matrices[0])), np.float32)
+        outputs = [np.empty((m, matrix.shape[1]), np.float32) for matrix in self._matrices]
+        self._layers = list(zip(self._matrices, self.activations, outputs, strict=True))
+
+
+def _with_bias(
+    kernel: Float32[np.ndarray, "n_in n_out"], bias: Float32[np.ndarray, " n_out"], activation: str
+) -> Float32[np.ndarray, "n_in+1 n_out+1"]:
+    """Append the unit that is always one: its weights are the bias, and what it feeds itself."""
+    matrix = np.zeros((len(kernel) + 1, len(bias) + 1), np.float32)
+    matrix[:-1, :-1] = kernel
+    matrix[-1, :-1] = bias
+    matrix[-1, -1] = STAYS_ONE[activation]
+    return matrix
 
 
 def dense_activations(model: Any) -> list[str] | None:
@@ -72,6 +97,4 @@ def dense_activations(model: Any) -> list[str] | None:
         if kind != "Dense" or not config["use_bias"]:
             return None
         activations.append(config["activation"])
-    if not set(activations) <= {"relu", "tanh", "linear"}:
-        return None
-    return activations
+    return activations if set(activations) <= set(STAYS_ONE) else None

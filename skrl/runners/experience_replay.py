@@ -75,10 +75,9 @@ class ExperienceReplay(Runner):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
         if not hasattr(self, "buffer_"):
-            self.buffer_ = ReplayBuffer(self.capacity)
+            self.buffer_ = ReplayBuffer(self.capacity, self.n_step)
         self.buffer_.cut()
-        self._newest: list[Transitions] = []
-        self._n_newest, self._n_seen = 0, len(self.buffer_)
+        self._n_new, self._n_seen = 0, len(self.buffer_)
         if self._n_seen + budget.n_steps < self._first_learning:
             raise ValueError(
                 f"A budget of n_steps={budget.n_steps} ends before learning begins, after "
@@ -91,31 +90,30 @@ class ExperienceReplay(Runner):
         """The first multiple of train_freq that is at least learning_starts."""
         return -(-max(self.learning_starts, 1) // self.train_freq) * self.train_freq
 
-    def learn(self, transitions: Transitions, qfunction: QFunction, rng: Generator) -> None:
+    def learn(
+        self,
+        transitions: Transitions,
+        qfunction: QFunction,
+        discount_factor: float,
+        rng: Generator,
+    ) -> None:
         """Remember the transitions; when it is time, learn a stretch of batches."""
-        self._newest.append(transitions)
-        self._n_newest += len(transitions.actions)
-        if self._n_newest < self.train_freq:
+        self.buffer_.discount_factor = discount_factor
+        self.buffer_.add(transitions)
+        self._n_new += len(transitions.actions)
+        if self._n_new < self.train_freq:
             return
-        self._remember()
+        self._n_seen += self._n_new
+        self._n_new = 0
         if self._n_seen >= self._first_learning:
-            qfunction.update(
-                self.buffer_.sample(rng, self.gradient_steps, self.batch_size, self.n_step)
-            )
-
-    def _remember(self) -> None:
-        """Move the newest steps into the buffer, all in one go."""
-        self.buffer_.add(Transitions.concatenate(self._newest))
-        self._n_seen += self._n_newest
-        self._newest, self._n_newest = [], 0
+            qfunction.update(self.buffer_.sample(rng, self.gradient_steps, self.batch_size))
 
     def end(self) -> None:
         """Remember the last steps; refuse to call a run a success that learned nothing."""
-        if self._newest:
-            self._remember()
+        self.buffer_.cut()
         if self._n_seen < self._first_learning:
             raise ValueError(
-                f"The run ended after {self._n_seen} steps, before learning began "
+                f"The run ended after {self._n_seen + self._n_new} steps, before learning began "
                 f"(learning_starts={self.learning_starts}, train_freq={self.train_freq}). "
                 "Raise the budget (n_episodes, n_steps) or lower learning_starts."
             )

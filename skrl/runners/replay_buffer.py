@@ -1,18 +1,41 @@
 """The memory of experience replay: a ring of the newest transitions."""
 
+from collections import deque
+
 import numpy as np
+from jaxtyping import Bool, Float, Int
 from numpy.random import Generator
 
 from skrl.base import Transitions
 
-# The arrays of a Transitions that are stored. Rewards and discounts take float32, which is what
-# networks compute in and half the memory.
-STORED = ("states", "actions", "rewards", "next_states", "discounts", "terminated", "truncated")
-DTYPES = {"rewards": np.float32, "discounts": np.float32}
+# Rewards and discounts take float32: what networks compute in, and half the memory.
+DTYPES = {
+    "actions": np.int64,
+    "rewards": np.float32,
+    "discounts": np.float32,
+    "terminated": np.bool_,
+    "truncated": np.bool_,
+    # Where the two states are found among the frames.
+    "state_slots": np.int32,
+    "next_slots": np.int32,
+}
+
+# Frames kept beyond the capacity, for the last observations of episodes. One in 33 is enough for
+# episodes of 33 steps and more; with shorter ones a full buffer holds a few transitions less.
+EXTRA_FRAMES = 0.03
 
 
 class ReplayBuffer:
     """A ring buffer: keeps the newest `capacity` transitions, overwrites the oldest.
+
+    The successor of one transition is the state of a later one, so every observation ("frame") is
+    stored once, in its own dtype, and transitions point at two frames each. For images this halves
+    the memory.
+
+    What goes in are the single steps of the environments. What comes out are returns over
+    `n_step` steps: ``r + g r' + g^2 r'' + ...`` as reward, the product of the discounts as
+    discount, and the state after the last of these steps as next state. They are fewer steps where
+    the episode ends. A transition can be sampled as soon as the steps it needs have been added.
 
     All memory is allocated once, with the first transitions, which tell shapes and dtypes.
     (The operating system hands out the pages as they are first written.)
@@ -21,90 +44,132 @@ class ReplayBuffer:
     ----------
     capacity : int
         Largest number of transitions.
+    n_step : int, default=1
+        Over how many steps rewards are summed up.
+    discount_factor : float, default=1.0
+        gamma, by which the discounts of all steps are multiplied.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skrl.base import Transitions
-    >>> buffer = ReplayBuffer(capacity=3)
-    >>> no = np.array([False])
-    >>> for i in range(5):
-    ...     buffer.add(Transitions(np.array([i]), np.array([0]), np.array([1.0]),
-    ...                            np.array([i + 1]), np.array([0.5]), no, no))
+    >>> def walk(first, last):  # earns 1 a step, from number to number
+    ...     steps = np.arange(first, last)
+    ...     never = np.zeros(len(steps), dtype=bool)
+    ...     return Transitions(steps, 0 * steps, steps * 0 + 1.0, steps + 1, steps * 0 + 1.0,
+    ...                        never, never, env_ids=0 * steps)
+    >>> buffer = ReplayBuffer(capacity=3, n_step=2, discount_factor=0.5)
+    >>> buffer.add(walk(0, 4))
+    >>> buffer.add(walk(4, 6))
     >>> len(buffer)
     3
-    >>> batches = buffer.sample(np.random.default_rng(0), n_batches=2, batch_size=4)
+    >>> batches = buffer.sample(np.random.default_rng(0), n_batches=5, batch_size=4)
     >>> batches.states.shape, sorted(set(batches.states.ravel().tolist()))
-    ((2, 4), [2, 3, 4])
-
-    Returns over two steps, r + 0.5 r', wherever two are there:
-
-    >>> batches = buffer.sample(np.random.default_rng(0), 2, 4, n_step=2)
-    >>> sorted(set(zip(batches.states.ravel().tolist(), batches.rewards.ravel().tolist())))
-    [(2, 1.5), (3, 1.5), (4, 1.0)]
+    ((5, 4), [1, 2, 3])
+    >>> float(batches.rewards.mean()), float(batches.discounts.mean())
+    (1.5, 0.25)
     """
 
-    def __init__(self, capacity: int) -> None:
-        if capacity < 1:
-            raise ValueError(f"capacity must be at least 1, got {capacity}.")
+    def __init__(self, capacity: int, n_step: int = 1, discount_factor: float = 1.0) -> None:
+        for name, value in (("capacity", capacity), ("n_step", n_step)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}.")
         self.capacity = capacity
-        self._arrays: dict[str, np.ndarray] = {}
+        self.n_step = n_step
+        self.discount_factor = discount_factor
+        self._piece = max(1, capacity // 32)  # how many steps, at most, are stored at a time
+        self._columns: dict[str, np.ndarray] = {}
         self._sampled: dict[str, np.ndarray] = {}
-        self._size = 0
-        self._next = 0
-        self.cut()
+        self._n_added = 0  # transitions, ever
+        self._first = 0  # number of the oldest transition that is still there
+        self._n_frames = 0  # frames, ever
+        # Steps on their way in: added, but not stored; or waiting for the steps after them.
+        self._incoming: list[Transitions] = []
+        self._n_incoming = 0
+        self._pending: Transitions | None = None
+        self._pending_frames = np.empty(0, np.int64)
+        # What came in together: (number of its last transition + 1, number of its first frame).
+        self._blocks: deque[tuple[int, int]] = deque()
 
     def __len__(self) -> int:
-        return self._size
+        """Number of transitions that are stored."""
+        return self._n_added - self._first
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the stored transitions take when the buffer is full."""
-        return sum(array.nbytes for array in self._arrays.values()) + self._successor.nbytes
-
-    def cut(self) -> None:
-        """Note that what is added next does not continue what was added before."""
-        self._newest: dict[int, int] = {}
+        """Bytes that the buffer takes when it is full."""
+        return sum(a.nbytes for a in self._columns.values()) + self._frames.nbytes
 
     def add(self, transitions: Transitions) -> None:
-        """Store transitions.
+        """Store steps of the environments.
 
         Parameters
         ----------
         transitions : Transitions
-            Of batch shape (m,): one or more steps of the environments, oldest first. If m exceeds
-            the capacity, the last rows remain.
+            Of batch shape (m,): one or more steps of every environment, oldest first.
         """
-        if not self._arrays:
+        if not self._columns:
             self._allocate(transitions)
-        m = len(transitions)
-        kept = slice(max(0, m - self.capacity), m)
-        rows = (self._next + np.arange(kept.start, m)) % self.capacity
-        for name, array in self._arrays.items():
-            array[rows] = getattr(transitions, name)[kept]
-        env_ids = np.arange(m) if transitions.env_ids is None else transitions.env_ids
-        self._link(rows, env_ids[kept])
-        self._next = (self._next + m) % self.capacity
-        self._size = min(self._size + m, self.capacity)
+        # Storing many steps at once costs little more than storing one.
+        self._incoming.append(transitions)
+        self._n_incoming += len(transitions.actions)
+        if self._n_incoming + len(transitions.actions) > self._piece:
+            self._store_incoming()
 
-    def _link(self, rows: np.ndarray, env_ids: np.ndarray) -> None:
-        """Let every row know which row continues it: the next one of its environment."""
-        self._successor[rows] = rows  # nothing follows as yet
-        by_env = np.argsort(env_ids, kind="stable")
-        rows, env_ids = rows[by_env], env_ids[by_env]
-        same_env = env_ids[1:] == env_ids[:-1]
-        self._successor[rows[:-1][same_env]] = rows[1:][same_env]
-        firsts = np.flatnonzero(np.r_[True, ~same_env])
-        lasts = np.r_[firsts[1:] - 1, len(rows) - 1]
-        for first, last in zip(firsts, lasts, strict=True):
-            env_id = int(env_ids[first])
-            if env_id in self._newest and self._newest[env_id] not in rows:
-                self._successor[self._newest[env_id]] = rows[first]
-            self._newest[env_id] = int(rows[last])
+    def cut(self) -> None:
+        """Note that what is added next does not continue what was added before."""
+        if self._incoming:
+            self._store_incoming()
+        if self._pending is not None and len(self._pending):
+            self._store(self._pending, self._pending_frames, is_cut=True)
 
-    def sample(
-        self, rng: Generator, n_batches: int, batch_size: int, n_step: int = 1
-    ) -> Transitions:
+    def _store_incoming(self) -> None:
+        steps = Transitions.concatenate(self._incoming)
+        steps.discounts *= self.discount_factor
+        self._incoming, self._n_incoming = [], 0
+        # In pieces, so that a piece never overwrites frames of its own.
+        for first in range(0, len(steps), self._piece):
+            piece = steps[first : first + self._piece]
+            frames = self._store_frames(piece.states)
+            if self._pending is not None:
+                piece = Transitions.concatenate([self._pending, piece])
+                frames = np.concatenate([self._pending_frames, frames])
+            self._store(piece, frames, is_cut=False)
+
+    def _store(self, steps: Transitions, frames: Int[np.ndarray, " m"], is_cut: bool) -> None:
+        """Store the transitions whose steps are all there; the others stay pending."""
+        # One environment after the other, each in the order of time.
+        assert steps.env_ids is not None
+        by_env = np.argsort(steps.env_ids, kind="stable")
+        env_ids = steps.env_ids[by_env]
+        steps, frames = steps.take(by_env), frames[by_env]
+        ended = steps.terminated | steps.truncated
+        # Is the row after this one the next step of the same episode?
+        continues = np.zeros(len(ended), dtype=bool)
+        continues[:-1] = (env_ids[1:] == env_ids[:-1]) & ~ended[:-1]
+
+        last, rewards, discounts = n_step_returns(steps, continues, self.n_step)
+        # The state after row j is that of row j + 1, or a frame of its own at the end.
+        own_frame = ended | (is_cut & ~continues)
+        next_frames = np.empty_like(frames)
+        next_frames[:-1] = frames[1:]
+        next_frames[own_frame] = self._store_frames(steps.next_states[own_frame])
+
+        is_complete = (own_frame | continues)[last]
+        complete, rest = np.flatnonzero(is_complete), np.flatnonzero(~is_complete)
+        last = last[complete]
+        self._write(
+            frames[complete],
+            next_frames[last],
+            actions=steps.actions[complete],
+            rewards=rewards[complete],
+            discounts=discounts[complete],
+            terminated=steps.terminated[last],
+            truncated=steps.truncated[last],
+        )
+        self._pending, self._pending_frames = steps.take(rest), frames[rest]
+
+    def sample(self, rng: Generator, n_batches: int, batch_size: int) -> Transitions:
         """Draw transitions uniformly, with replacement.
 
         Parameters
@@ -113,51 +178,109 @@ class ReplayBuffer:
             Source of randomness.
         n_batches, batch_size : int
             K and B.
-        n_step : int
-            Over how many steps rewards are summed up; fewer where an episode ends, and at the
-            newest transitions.
 
         Returns
         -------
         Transitions
             Of batch shape (K, B). Its arrays are reused by the next call.
         """
-        if not self._size:
+        # Fewer new steps than these could hardly complete a transition.
+        if self._incoming and self._n_incoming >= self._n_waiting:
+            self._store_incoming()
+        if not len(self):
             raise ValueError("The replay buffer is empty: add transitions before sampling.")
-        rows = rng.integers(self._size, size=(n_batches, batch_size))
-        rewards, discounts = self._take("rewards", rows), self._take("discounts", rows)
-        first_rows = rows
-        for _ in range(n_step - 1):
-            # G = r + d (r' + d' (r'' + ...)), to the end of the episode at most.
-            ended = self._arrays["terminated"][rows] | self._arrays["truncated"][rows]
-            following = self._successor[rows]
-            goes_on = ~ended & (following != rows)
-            rows = np.where(goes_on, following, rows)
-            rewards += np.where(goes_on, discounts * self._arrays["rewards"][rows], 0)
-            discounts *= np.where(goes_on, self._arrays["discounts"][rows], 1)
+        rows = rng.integers(self._first, self._n_added, size=(n_batches, batch_size))
+        rows %= self.capacity
+        slots = {name: self._take(name, rows) for name in ("state_slots", "next_slots")}
         return Transitions(
-            self._take("states", first_rows),
-            self._take("actions", first_rows),
-            rewards,
-            self._take("next_states", rows),
-            discounts,
-            self._take("terminated", rows),
-            self._take("truncated", rows),
+            states=self._take("states", slots["state_slots"]),
+            actions=self._take("actions", rows),
+            rewards=self._take("rewards", rows),
+            next_states=self._take("next_states", slots["next_slots"]),
+            discounts=self._take("discounts", rows),
+            terminated=self._take("terminated", rows),
+            truncated=self._take("truncated", rows),
         )
 
-    def _take(self, name: str, rows: np.ndarray) -> np.ndarray:
+    def _take(self, name: str, rows: Int[np.ndarray, "K B"]) -> np.ndarray:
         """Gather rows of one array into memory that is kept for the next time."""
-        array = self._arrays[name]
-        out = self._sampled.get(name)
+        array = self._frames if name.endswith("states") else self._columns[name]
         shape = rows.shape + array.shape[1:]
+        out = self._sampled.get(name)
         if out is None or out.shape != shape:
             out = self._sampled[name] = np.empty(shape, array.dtype)
         # mode="clip" lets NumPy write straight into `out`; the rows are in range anyway.
         return np.take(array, rows, axis=0, out=out, mode="clip")
 
     def _allocate(self, transitions: Transitions) -> None:
-        for name in STORED:
-            rows: np.ndarray = getattr(transitions, name)
-            dtype = DTYPES.get(name, rows.dtype)
-            self._arrays[name] = np.empty((self.capacity, *rows.shape[1:]), dtype)
-        self._successor = np.empty(self.capacity, np.int32)
+        for name, dtype in DTYPES.items():
+            self._columns[name] = np.empty(self.capacity, dtype)
+        env_ids = transitions.env_ids
+        n_envs = len(transitions) if env_ids is None else int(env_ids.max()) + 1
+        self._n_waiting = self.n_step * n_envs
+        n_frames = int(self.capacity * (1 + EXTRA_FRAMES)) + self._n_waiting + n_envs + self._piece
+        states = transitions.states
+        self._frames = np.empty((n_frames, *states.shape[1:]), states.dtype)
+
+    def _store_frames(self, states: np.ndarray) -> Int[np.ndarray, " m"]:
+        """Write observations into the ring of frames; number them."""
+        numbers = self._n_frames + np.arange(len(states))
+        self._n_frames += len(states)
+        self._frames[numbers % len(self._frames)] = states
+        return numbers
+
+    def _write(
+        self,
+        frames: Int[np.ndarray, " m"],
+        next_frames: Int[np.ndarray, " m"],
+        **columns: np.ndarray,
+    ) -> None:
+        """Write transitions into the ring, and give up those that have lost their frames."""
+        columns["state_slots"] = frames % len(self._frames)
+        columns["next_slots"] = next_frames % len(self._frames)
+        rows = (self._n_added + np.arange(len(frames))) % self.capacity
+        for name, values in columns.items():
+            self._columns[name][rows] = values
+        self._n_added += len(frames)
+        self._first = max(self._first, self._n_added - self.capacity)
+
+        if len(frames):
+            self._blocks.append((self._n_added, int(frames.min())))
+        while self._blocks and self._blocks[0][1] < self._n_frames - len(self._frames):
+            self._first = max(self._first, self._blocks.popleft()[0])
+
+
+def n_step_returns(
+    steps: Transitions, continues: Bool[np.ndarray, " m"], n_step: int
+) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """Sum up rewards over several steps.
+
+    Parameters
+    ----------
+    steps : Transitions
+        Single steps of batch shape (m,), every episode's in a row.
+    continues : bool ndarray of shape (m,)
+        Whether the next row is the next step of the same episode.
+    n_step : int
+        Over how many steps at most.
+
+    Returns
+    -------
+    last : int ndarray of shape (m,)
+        The last row that is summed up.
+    rewards, discounts : ndarray of shape (m,)
+        ``r + g r' + g^2 r'' + ...``, and the discount after the last of them.
+    """
+    m = len(continues)
+    rows = np.arange(m)
+    # The last row of an episode is the next one that does not continue.
+    ends = np.minimum.accumulate(np.where(continues, m, rows)[::-1])[::-1]
+    last = np.minimum(rows + n_step - 1, ends)
+    rewards, discounts = steps.rewards.copy(), steps.discounts.copy()
+    for k in range(1, min(n_step, m)):
+        # G = r + g (r' + g' (r'' + ...)), to the end of the episode at most.
+        so_far, product = rewards[:-k], discounts[:-k]
+        goes_on = last[:-k] >= rows[k:]
+        np.add(so_far, product * steps.rewards[k:], out=so_far, where=goes_on)
+        np.multiply(product, steps.discounts[k:], out=product, where=goes_on)
+    return last, rewards, discounts

@@ -19,6 +19,13 @@ class SimpleRunner(Runner):
     500
     """
 
-    def learn(self, transitions: Transitions, qfunction: QFunction, rng: Generator) -> None:
+    def learn(
+        self,
+        transitions: Transitions,
+        qfunction: QFunction,
+        discount_factor: float,
+        rng: Generator,
+    ) -> None:
         """Update the Q function with the transitions of the step just taken."""
+        transitions.discounts *= discount_factor
         qfunction.update(transitions)

@@ -30,7 +30,9 @@ def test_collecting_and_learning_take_turns():
 
 
 def test_steps_are_counted_over_all_environments():
-    runner = ExperienceReplay(batch_size=8, train_freq=10, gradient_steps=5, learning_starts=20)
+    runner = ExperienceReplay(
+        batch_size=8, train_freq=10, gradient_steps=5, learning_starts=20, n_step=1
+    )
     qfunction = run(runner, n_envs=4, n_steps=60)
     # 12 steps at a time; learning begins after 24.
     assert qfunction.updates == [(5, 8)] * 4
