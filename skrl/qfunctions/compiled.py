@@ -7,13 +7,16 @@ import os
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, ref
 
 import numpy as np
 
 from skrl.qfunctions.encoding import StateEncoder
+from skrl.qfunctions.learner_state import Borrower, LearnerState
 
 
 @contextmanager
@@ -60,7 +63,13 @@ if keras.config.backend() != "tensorflow":
         "environment variable KERAS_BACKEND=tensorflow before the first import of keras."
     )
 
-__all__ = ["CompiledLearner", "keras", "make_optimizer", "seeded_layers"]
+__all__ = [
+    "CompiledLearner",
+    "keras",
+    "make_optimizer",
+    "seeded_layers",
+    "shared_learner",
+]
 
 
 @contextmanager
@@ -99,11 +108,31 @@ def make_optimizer(optimizer: str | Callable[[float], Any], learning_rate: float
         ) from error
 
 
+# The learners in use, by what was compiled; and how many are kept.
+_learners: dict[Hashable, "CompiledLearner"] = {}
+N_LEARNERS = 32
+
+Scale = tuple[np.ndarray, np.ndarray]
+
+
+def shared_learner(key: Hashable, make: Callable[[], "CompiledLearner"]) -> "CompiledLearner":
+    """Find the learner that was compiled for `key`, or make it."""
+    if key not in _learners:
+        if len(_learners) == N_LEARNERS:
+            del _learners[next(iter(_learners))]  # the oldest; whoever uses it still has it
+        _learners[key] = make()
+    return _learners[key]
+
+
 class CompiledLearner:
     """Runs stretches of DQN updates on a Keras model, each stretch in one compiled call.
 
     Calling TensorFlow costs about as much as ten small updates. Here the loop over the updates is
     itself compiled, by XLA, so that a call is paid once per stretch.
+
+    Compiling takes seconds, and TensorFlow never frees what it has compiled. So all networks of
+    the same shape share one learner (see `shared_learner`): it is lent to one at a time, which
+    brings its state along.
 
     Parameters
     ----------
@@ -118,6 +147,8 @@ class CompiledLearner:
         (B, n_actions) and (B,); `next_values` is a function that evaluates the online network.
     huber_delta : float
         Where the loss turns from quadratic to linear.
+    has_own_rate : bool
+        Whether every borrower brings a learning rate of its own; otherwise the optimizer's holds.
     """
 
     def __init__(
@@ -128,6 +159,7 @@ class CompiledLearner:
         encoder: StateEncoder,
         bootstrap: Callable[[Any, Callable[[], Any]], Any],
         huber_delta: float,
+        has_own_rate: bool,
     ) -> None:
         self.model = model
         self.target_model = target_model
@@ -135,9 +167,40 @@ class CompiledLearner:
         self.encoder = encoder
         self.bootstrap = bootstrap
         self.huber_delta = huber_delta
+        self.has_own_rate = has_own_rate
+        self.lock = RLock()
         optimizer.build(model.trainable_variables)
+        self._fresh_optimizer = [variable.numpy() for variable in optimizer.variables]
+        self._borrower: ReferenceType[Borrower] | None = None
         self._n_compiled = 0
         self._compile(jit_compile=True)
+
+    def is_lent_to(self, borrower: Borrower) -> bool:
+        """Whether the variables hold the borrower's state."""
+        return self._borrower is not None and self._borrower() is borrower
+
+    def lend(self, borrower: Borrower) -> None:
+        """Give the last borrower its state back, and take over the next one's."""
+        if self.is_lent_to(borrower):
+            return
+        last = None if self._borrower is None else self._borrower()
+        if last is not None:
+            last.learner_state = self.state()
+        state = borrower.learner_state
+        self.model.set_weights(state.weights)
+        self.target_model.set_weights(state.target_weights)
+        values = self._fresh_optimizer if state.optimizer is None else state.optimizer
+        for variable, value in zip(self.optimizer.variables, values, strict=True):
+            variable.assign(value)
+        if state.optimizer is None and self.has_own_rate:
+            self.optimizer.learning_rate = borrower.learning_rate
+        self._borrower = ref(borrower)
+        self._n_compiled = 0
+
+    def state(self) -> LearnerState:
+        """Copy the present borrower's state."""
+        optimizer = [variable.numpy() for variable in self.optimizer.variables]
+        return LearnerState(self.model.get_weights(), self.target_model.get_weights(), optimizer)
 
     def _compile(self, jit_compile: bool) -> None:
         self._jit_compile = jit_compile
@@ -147,13 +210,15 @@ class CompiledLearner:
             reduce_retracing=True,
         )
 
-    def values(self, states: np.ndarray) -> np.ndarray:
+    def values(self, states: np.ndarray, scale: Scale) -> np.ndarray:
         """Evaluate the online network on states of shape (m, *state_shape)."""
-        values: np.ndarray = self._forward(states, self.encoder.shift, self.encoder.factor).numpy()
+        values: np.ndarray = self._forward(states, *scale).numpy()
         return values
 
-    def learn(self, transitions: "Transitions", first: int, last: int) -> np.ndarray:
+    def learn(self, transitions: "Transitions", first: int, last: int, scale: Scale) -> np.ndarray:
         """Make the updates `first` to `last` (exclusive) of transitions of batch shape (K, B).
+
+        `scale` is the encoder's ``(shift, factor)`` of this moment.
 
         Returns
         -------
@@ -173,7 +238,6 @@ class CompiledLearner:
                 transitions.discounts.astype(np.float32, copy=False),
             )
         ]
-        scale = (self.encoder.shift, self.encoder.factor)
         try:
             # (Arrays, not numbers: TensorFlow would compile anew for every other number.)
             bounds = np.array(first, np.int32), np.array(last, np.int32)
@@ -186,7 +250,7 @@ class CompiledLearner:
                 stacklevel=2,
             )
             self._compile(jit_compile=False)
-            return self.learn(transitions, first, last)
+            return self.learn(transitions, first, last, scale)
         return errors.numpy()[first:last]  # type: ignore[no-any-return]
 
     def _learn_stretch(

@@ -1,16 +1,19 @@
 """The deep Q-network: action values from a neural network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import gymnasium
 import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
+from sklearn.base import clone
 
 from skrl.base import QFunction, States, Transitions, Values
 from skrl.qfunctions._checks import check_is_built
 from skrl.qfunctions.encoding import StateEncoder
+from skrl.qfunctions.learner_state import LearnerState
 from skrl.qfunctions.networks import ACTIVATIONS, convolutional_network, dense_network
 from skrl.qfunctions.numpy_network import NumpyNetwork, dense_activations
 
@@ -136,10 +139,13 @@ class DQN(QFunction):
         self.state_space_, self.n_actions_ = state_space, n_actions
         self._seed = int(np.random.default_rng(random_state).integers(2**31))
         self._encoder = StateEncoder(state_space, self.scale_states)
+        model = self._build_model()
+        self._activations = dense_activations(model)
         self.n_updates_ = 0
-        self._learner = self._make_learner()
-        self._activations = dense_activations(self._learner.model)
-        self._keep_weights()
+        self._learner = None
+        self.learner_state = LearnerState(model.get_weights(), model.get_weights())
+        self._learner = self._find_learner()
+        self._act_with(model.get_weights())
         return self
 
     def values(self, states: States) -> Values:
@@ -147,7 +153,8 @@ class DQN(QFunction):
         try:
             if self._numpy_network is not None:
                 return self._numpy_network(states)
-            values: Values = self._trained_learner().values(states)
+            with self._borrowed_learner() as learner:
+                values: Values = learner.values(states, self._encoder.scale)
             return values
         except AttributeError:
             check_is_built(self)
@@ -162,37 +169,42 @@ class DQN(QFunction):
             If an error is not finite, because the environment gave NaN or training diverged. The
             weights are then as they were before the call.
         """
-        learner = self._trained_learner()
+        check_is_built(self)
         if transitions.actions.ndim == 1:
-            td_errors: np.ndarray = self.update(transitions[None])[0]
-            return td_errors
+            first: np.ndarray = self.update(transitions[None])[0]
+            return first
         if self._encoder.observe(transitions.states):
-            self._keep_weights()
+            self._act_with(self.weights_)
+        with self._borrowed_learner() as learner:
+            td_errors = self._learn(learner, transitions)
+            weights = learner.model.get_weights()
+        if not np.isfinite(td_errors).all():
+            self._start_from(self.weights_)
+            raise ValueError(_why_not_finite(transitions))
+        self._act_with(weights)
+        return td_errors
+
+    def _learn(self, learner: Any, transitions: Transitions) -> Float[np.ndarray, "K B"]:
+        """Make the updates; the target network rests between its own."""
         n_updates, done, errors = len(transitions.actions), 0, []
         while done < n_updates:
-            # The target network rests between its updates: no stretch reaches beyond the next.
             until_target = self.target_update_freq - self.n_updates_ % self.target_update_freq
             last = min(done + until_target, n_updates)
-            errors.append(learner.learn(transitions, done, last))
+            errors.append(learner.learn(transitions, done, last, self._encoder.scale))
             self.n_updates_ += last - done
             done = last
             if self.n_updates_ % self.target_update_freq == 0:
                 learner.target_model.set_weights(learner.model.get_weights())
-        td_errors = np.concatenate(errors)
-        if not np.isfinite(td_errors).all():
-            self._set_weights(self.weights_)
-            raise ValueError(_why_not_finite(transitions))
-        self._keep_weights()
-        return td_errors
+        return np.concatenate(errors)
 
     def snapshot(self) -> Any:
         """Copy the weights and the scale of the states."""
-        return list(self.weights_), self._encoder.shift, self._encoder.factor
+        return list(self.weights_), self._encoder.scale
 
     def restore(self, snapshot: Any) -> None:
         """Go back to a snapshot, the target network as well."""
-        weights, self._encoder.shift, self._encoder.factor = snapshot
-        self._set_weights(weights)
+        weights, self._encoder.scale = snapshot
+        self._start_from(weights)
 
     # ---- how it is done ------------------------------------------------------------------------
 
@@ -238,52 +250,67 @@ class DQN(QFunction):
             )
         return model
 
-    def _make_learner(self) -> Any:
-        from skrl.qfunctions.compiled import CompiledLearner, make_optimizer
+    def _find_learner(self) -> Any:
+        """Find the compiled learner for networks like this one; the first time, make it."""
+        from skrl.qfunctions.compiled import CompiledLearner, make_optimizer, shared_learner
 
-        model, target_model = self._build_model(), self._build_model()
-        optimizer = make_optimizer(self.optimizer, self.learning_rate)
-        return CompiledLearner(
-            model, target_model, optimizer, self._encoder, self.bootstrap, self.huber_delta
-        )
+        has_own_rate = isinstance(self.optimizer, str)
 
-    def _trained_learner(self) -> Any:
-        """The learner; after loading it is made anew from the saved arrays."""
-        check_is_built(self)
-        if self._learner is None:
-            self._learner = self._make_learner()
-            weights, target_weights, optimizer_state = self._saved
-            self._learner.model.set_weights(weights)
-            self._learner.target_model.set_weights(target_weights)
-            for variable, value in zip(
-                self._learner.optimizer.variables, optimizer_state, strict=True
-            ):
-                variable.assign(value)
-        return self._learner
+        def make() -> CompiledLearner:
+            return CompiledLearner(
+                self._build_model(),
+                self._build_model(),
+                make_optimizer(self.optimizer, self.learning_rate),
+                StateEncoder(self.state_space_, self.scale_states),
+                clone(self).bootstrap,
+                self.huber_delta,
+                has_own_rate,
+            )
 
-    def _set_weights(self, weights: list[np.ndarray]) -> None:
+        # Everything that is compiled into the learner.
+        parameters = self.get_params(deep=False)
+        parameters["hidden_layer_sizes"] = tuple(self.hidden_layer_sizes)
+        for name in ("target_update_freq", "scale_states"):
+            del parameters[name]
+        if has_own_rate:
+            del parameters["learning_rate"]
+        counts = self._encoder.n_categories
+        space = self._encoder.shape, None if counts is None else tuple(counts.tolist())
+        return shared_learner((type(self), *parameters.items(), space, self.n_actions_), make)
+
+    @contextmanager
+    def _borrowed_learner(self) -> Iterator[Any]:
+        """Have the learner to ourselves, with this network's state in it."""
+        if self._learner is None:  # just loaded
+            self._learner = self._find_learner()
+        with self._learner.lock:
+            self._learner.lend(self)
+            yield self._learner
+
+    def _start_from(self, weights: list[np.ndarray]) -> None:
         """Give both networks these weights."""
-        learner = self._trained_learner()
-        learner.model.set_weights(weights)
-        learner.target_model.set_weights(weights)
-        self._keep_weights()
+        with self._borrowed_learner() as learner:
+            learner.model.set_weights(weights)
+            learner.target_model.set_weights(weights)
+        self._act_with(weights)
 
-    def _keep_weights(self) -> None:
-        """Copy the weights to NumPy, to act from."""
-        self.weights_ = self._learner.model.get_weights()
+    def _act_with(self, weights: list[np.ndarray]) -> None:
+        """Keep a NumPy copy of the weights, and act from it if the network is dense."""
+        self.weights_ = weights
         self._numpy_network = None
         if self._activations is not None:
             self._numpy_network = NumpyNetwork(self._activations, self._encoder)
-            self._numpy_network.load(self.weights_)
+            self._numpy_network.load(weights)
 
     def __getstate__(self) -> dict[str, Any]:
         """Plain Python and NumPy: no TensorFlow object is saved."""
         state: dict[str, Any] = super().__getstate__().copy()
         learner = state.get("_learner")
         if learner is not None:
-            optimizer_state = [variable.numpy() for variable in learner.optimizer.variables]
-            state["_saved"] = self.weights_, learner.target_model.get_weights(), optimizer_state
             state["_learner"] = None
+            with learner.lock:
+                if learner.is_lent_to(self):
+                    state["learner_state"] = learner.state()
         return state
 
 

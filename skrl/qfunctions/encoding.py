@@ -57,6 +57,15 @@ class StateEncoder:
         self._sum = np.zeros(self.shape)
         self._sum_of_squares = np.zeros(self.shape)
 
+    @property
+    def scale(self) -> tuple[np.ndarray, np.ndarray]:
+        """Shift and factor together."""
+        return self.shift, self.factor
+
+    @scale.setter
+    def scale(self, scale: tuple[np.ndarray, np.ndarray]) -> None:
+        self.shift, self.factor = scale
+
     def observe(self, states: Shaped[np.ndarray, "..."]) -> bool:
         """Learn the scale from states about to be learned from, until it is fixed.
 

@@ -77,7 +77,9 @@ class ReplayBuffer:
         self.capacity = capacity
         self.n_step = n_step
         self.discount_factor = discount_factor
-        self._piece = max(1, capacity // 32)  # how many steps, at most, are stored at a time
+        self._piece = max(
+            1, min(capacity // 32, 4096)
+        )  # how many steps, at most, are stored at a time
         self._columns: dict[str, np.ndarray] = {}
         self._sampled: dict[str, np.ndarray] = {}
         self._n_added = 0  # transitions, ever

@@ -116,12 +116,42 @@ def test_a_stretch_equals_its_updates_one_by_one():
 
 
 def test_a_shorter_stretch_is_not_compiled_again():
-    qfunction = DQN((8,)).build(CARTPOLE, 2, random_state=0)
+    qfunction = DQN((9,)).build(CARTPOLE, 2, random_state=0)
     rng = np.random.default_rng(0)
     qfunction.update(make_transitions(rng, (10, 16)))
     errors = qfunction.update(make_transitions(rng, (7, 16)))
     assert errors.shape == (7, 16)
     assert qfunction._learner._learn.experimental_get_tracing_count() == 1
+
+
+def test_networks_of_one_shape_share_what_is_compiled_but_nothing_else():
+    """Learning by turns gives what learning alone gives, and nothing is compiled again."""
+    rng = np.random.default_rng(0)
+    batches = [make_transitions(rng, (10, 16)) for _ in range(4)]
+    seeds, rates = (1, 2), (1e-3, 1e-2)
+
+    def build(seed, rate):
+        qfunction = DQN((11,), learning_rate=rate, target_update_freq=7)
+        return qfunction.build(CARTPOLE, 2, random_state=seed)
+
+    alone = []
+    for seed, rate in zip(seeds, rates, strict=True):
+        qfunction = build(seed, rate)
+        alone.append([qfunction.update(batch) for batch in batches])
+    by_turns = [build(seed, rate) for seed, rate in zip(seeds, rates, strict=True)]
+    for k, batch in enumerate(batches):
+        for i in (0, 1):
+            np.testing.assert_array_equal(by_turns[i].update(batch), alone[i][k])
+    assert by_turns[0]._learner is by_turns[1]._learner is qfunction._learner
+    assert qfunction._learner._learn.experimental_get_tracing_count() == 1
+
+
+def test_networks_that_compile_differently_share_nothing():
+    learners = [
+        DQN(**parameters).build(CARTPOLE, 2, random_state=0)._learner
+        for parameters in ({}, {"double": False}, {"huber_delta": 2.0}, {"optimizer": "sgd"})
+    ]
+    assert len(set(learners)) == 4
 
 
 SPACES = {
@@ -261,7 +291,7 @@ def test_a_snapshot_brings_back_values_and_learning():
     qfunction.restore(snapshot)
     np.testing.assert_array_equal(qfunction.values(states), before)
     np.testing.assert_allclose(
-        qfunction._learner.values(states), before, atol=1e-5
+        qfunction._learner.values(states, qfunction._encoder.scale), before, atol=1e-5
     )  # what the next update starts from
 
 

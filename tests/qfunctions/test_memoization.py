@@ -179,7 +179,7 @@ def test_k_updates_in_one_call(space):
             lambda s: (s[..., np.newaxis] >> np.arange(3) & 1).astype(np.int8),
         ),
     ],
-    ids=str,
+    ids=["number", "vector", "image", "counts", "bits"],
 )
 @pytest.mark.parametrize("shape", [(1,), (20,), (3, 20)])
 def test_remembered_states_learn_like_numbered_ones(space, states_of, shape):
