@@ -52,8 +52,8 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
         whichever is used up first. Both None stand for 200,000 steps with a table and 50,000
         with any other Q function.
     early_stopping : bool, default=True
-        Stop as soon as evaluation shows, with a margin of two standard errors, that the
-        environment's published ``reward_threshold`` is reached.
+        Stop as soon as the environment's published ``reward_threshold`` is surely reached: by
+        an evaluation, and by two standard errors in fresh episodes after it.
     n_evaluations : int, default=20
         How often the greedy policy is evaluated during training, at equal distances in steps
         (with a budget of episodes only, every 2,500 steps). The best Q function is kept. 0 turns

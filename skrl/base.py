@@ -585,10 +585,7 @@ class Budget:
 
     def used(self) -> float:
         """The part of the budget that is used, from 0 to 1."""
-        return min(
-            max(
-                (self.history.n_steps - self.first_step) / self.n_steps,
-                (len(self.history) - self.first_episode) / self.n_episodes,
-            ),
-            1.0,
-        )
+        used = (self.history.n_steps - self.first_step) / self.n_steps
+        if self.n_episodes < np.inf:
+            used = max(used, (len(self.history) - self.first_episode) / self.n_episodes)
+        return used if used < 1.0 else 1.0

@@ -3,9 +3,15 @@
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from skrl.base import Actions, Callback, Environment, Run, States
 from skrl.evaluation import greedy_actions, play_episodes
+
+Returns = Float64[np.ndarray, " n_episodes"]
+
+# A close call is given up as not solved after so many times the episodes of an evaluation.
+MOST_EVALUATIONS = 30
 
 
 class Evaluation(Callback):
@@ -26,8 +32,10 @@ class Evaluation(Callback):
     reward_threshold : float or None
         Mean return at which the environment counts as solved.
     early_stopping : bool
-        Whether to stop the run once the environment is solved, and not by luck: when the mean
-        return less two standard errors reaches the threshold.
+        Whether to stop the run once the environment is solved. A good evaluation alone is no proof:
+        the best of many is good by luck as well. So when one reaches the threshold, the same Q
+        function plays fresh episodes, twice as many and more, until their mean return is two
+        standard errors above the threshold, or below it.
     max_episode_steps : int or None
         Cuts off episodes of environments that have no time limit.
     random_state : int
@@ -75,14 +83,15 @@ class Evaluation(Callback):
         if self._best is not None:
             run.qfunction.restore(self._best)
 
-    def _evaluate(self, run: Run) -> None:
+    def _play(self, run: Run, n_episodes: int) -> Returns:
         def choose(states: States) -> Actions:
             return greedy_actions(run.qfunction, states)
 
         seed = int(self._rng.integers(2**31))
-        returns = play_episodes(
-            self.environment, choose, self.n_episodes, seed, self.max_episode_steps
-        )
+        return play_episodes(self.environment, choose, n_episodes, seed, self.max_episode_steps)
+
+    def _evaluate(self, run: Run) -> None:
+        returns = self._play(run, self.n_episodes)
         score, std = float(returns.mean()), float(returns.std())
         self._last_step = run.history.n_steps
         run.history.evaluations.append(
@@ -95,7 +104,19 @@ class Evaluation(Callback):
         # Of equals the latest: it has learned longest.
         if score >= self.best_score_:
             self.best_score_, self._best = score, run.qfunction.snapshot()
-        if self.early_stopping and self.reward_threshold is not None and run.stop_reason is None:
-            surely_at_least = score - 2 * std / np.sqrt(self.n_episodes)
-            if surely_at_least >= self.reward_threshold:
-                run.stop(f"solved, {score:.4g} reaches the threshold {self.reward_threshold:.4g}")
+        if self.early_stopping and run.stop_reason is None and self._is_solved(run, score):
+            self.best_score_, self._best = score, run.qfunction.snapshot()  # for sure
+            run.stop(f"solved, the mean return reaches the threshold {self.reward_threshold:.4g}")
+
+    def _is_solved(self, run: Run, score: float) -> bool:
+        """Whether the Q function surely reaches the threshold, judged by fresh episodes."""
+        if self.reward_threshold is None or score < self.reward_threshold:
+            return False
+        returns = np.empty(0)
+        while len(returns) < MOST_EVALUATIONS * self.n_episodes:
+            n_more = max(2 * self.n_episodes, len(returns))
+            returns = np.concatenate([returns, self._play(run, n_more)])
+            margin = 2 * returns.std() / np.sqrt(len(returns))
+            if abs(returns.mean() - self.reward_threshold) >= margin:
+                break
+        return bool(returns.mean() - margin >= self.reward_threshold)

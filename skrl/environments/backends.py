@@ -117,7 +117,8 @@ class Backend(ABC):
 
     def check_range(self, actions: Actions) -> None:
         """Raise a ValueError unless all `actions` are between 0 and n_actions - 1."""
-        if actions.size and (actions.min() < 0 or actions.max() >= self.n_actions):
+        # Seen as unsigned, a negative number is a very large one: one comparison does for both.
+        if np.count_nonzero(actions.view(np.uint64) >= self.n_actions):
             raise ValueError(
                 f"actions must be indices from 0 to {self.n_actions - 1}, got {actions}. (The "
                 "index counts from 0 also where the environment's own numbering does not.)"

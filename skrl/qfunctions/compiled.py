@@ -204,10 +204,12 @@ class CompiledLearner:
 
     def _compile(self, jit_compile: bool) -> None:
         self._jit_compile = jit_compile
-        self._learn = tf.function(self._learn_stretch, jit_compile=jit_compile)
+        # Our loop is written in TensorFlow; translating Python to it (autograph) costs a second.
+        self._learn = tf.function(self._learn_stretch, jit_compile=jit_compile, autograph=False)
         self._forward = tf.function(
             lambda states, shift, factor: self.model(self._encode(states, shift, factor)),
             reduce_retracing=True,
+            autograph=False,
         )
 
     def values(self, states: np.ndarray, scale: Scale) -> np.ndarray:

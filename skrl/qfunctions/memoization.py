@@ -179,8 +179,14 @@ class MemoizationQFunction(QFunction):
 
     def _update_one(self, transitions: Transitions) -> Float64[np.ndarray, "1"]:
         """Do the same as `_update_many`, faster: Python's numbers beat arrays of length 1."""
-        row = self._rows(transitions.states, remember=True).item()
-        next_row = self._rows(transitions.next_states).item()
+        if self._row_of_key is None:
+            row, next_row = transitions.states.item(), transitions.next_states.item()
+            n_rows = len(self._table)
+            if not (type(row) is type(next_row) is int and 0 <= row < n_rows > next_row >= 0):
+                self._rows(transitions.states), self._rows(transitions.next_states)  # say why
+        else:
+            row = self._rows(transitions.states, remember=True).item()
+            next_row = self._rows(transitions.next_states).item()
         action = transitions.actions.item()
         if not 0 <= action < self.n_actions_:
             raise self._bad_action(action)

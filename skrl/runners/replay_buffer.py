@@ -226,9 +226,10 @@ class ReplayBuffer:
 
     def _store_frames(self, states: np.ndarray) -> Int[np.ndarray, " m"]:
         """Write observations into the ring of frames; number them."""
-        numbers = self._n_frames + np.arange(len(states))
-        self._n_frames += len(states)
-        self._frames[numbers % len(self._frames)] = states
+        m = len(states)
+        numbers = self._n_frames + np.arange(m)
+        self._frames[_places(self._n_frames, m, len(self._frames))] = states
+        self._n_frames += m
         return numbers
 
     def _write(
@@ -240,7 +241,7 @@ class ReplayBuffer:
         """Write transitions into the ring, and give up those that have lost their frames."""
         columns["state_slots"] = frames % len(self._frames)
         columns["next_slots"] = next_frames % len(self._frames)
-        rows = (self._n_added + np.arange(len(frames))) % self.capacity
+        rows = _places(self._n_added, len(frames), self.capacity)
         for name, values in columns.items():
             self._columns[name][rows] = values
         self._n_added += len(frames)
@@ -250,6 +251,13 @@ class ReplayBuffer:
             self._blocks.append((self._n_added, int(frames.min())))
         while self._blocks and self._blocks[0][1] < self._n_frames - len(self._frames):
             self._first = max(self._first, self._blocks.popleft()[0])
+
+
+def _places(first: int, m: int, size: int) -> slice | Int[np.ndarray, " m"]:
+    """Where m numbers from `first` on have their places in a ring."""
+    start = first % size
+    # A slice is much faster than a list of places.
+    return slice(start, start + m) if start + m <= size else (first + np.arange(m)) % size
 
 
 def n_step_returns(
@@ -270,7 +278,7 @@ def n_step_returns(
     -------
     last : int ndarray of shape (m,)
         The last row that is summed up.
-    rewards, discounts : ndarray of shape (m,)
+    rewards, discounts : ndarray of shape (m,), dtype float32
         ``r + g r' + g^2 r'' + ...``, and the discount after the last of them.
     """
     m = len(continues)
@@ -278,11 +286,13 @@ def n_step_returns(
     # The last row of an episode is the next one that does not continue.
     ends = np.minimum.accumulate(np.where(continues, m, rows)[::-1])[::-1]
     last = np.minimum(rows + n_step - 1, ends)
-    rewards, discounts = steps.rewards.copy(), steps.discounts.copy()
+    single_rewards = steps.rewards.astype(np.float32)
+    single_discounts = steps.discounts.astype(np.float32)
+    rewards, discounts = single_rewards.copy(), single_discounts.copy()
     for k in range(1, min(n_step, m)):
         # G = r + g (r' + g' (r'' + ...)), to the end of the episode at most.
         so_far, product = rewards[:-k], discounts[:-k]
         goes_on = last[:-k] >= rows[k:]
-        np.add(so_far, product * steps.rewards[k:], out=so_far, where=goes_on)
-        np.multiply(product, steps.discounts[k:], out=product, where=goes_on)
+        np.add(so_far, product * single_rewards[k:], out=so_far, where=goes_on)
+        np.multiply(product, single_discounts[k:], out=product, where=goes_on)
     return last, rewards, discounts

@@ -27,5 +27,9 @@ class SimpleRunner(Runner):
         rng: Generator,
     ) -> None:
         """Update the Q function with the transitions of the step just taken."""
-        transitions.discounts *= discount_factor
+        discounts = transitions.discounts
+        if discounts.size == 1:  # the same as below, five times as fast
+            discounts[0] = discount_factor * discounts.item()
+        else:
+            discounts *= discount_factor
         qfunction.update(transitions)

@@ -3,7 +3,6 @@
 import dataclasses
 
 import gymnasium
-import numpy as np
 import pytest
 
 from skrl import GymEnvironment, MemoizationQFunction, RandomPolicy, SimpleRunner
@@ -42,8 +41,7 @@ def test_the_run_stops_once_the_threshold_is_passed_for_sure():
     # Every greedy episode of 100 steps earns at least 0 once 0 is found.
     history, _ = run([evaluation(reward_threshold=0.0)], n_steps=5000)
     assert history.n_steps < 5000
-    score, std = (history.evaluations[-1, name] for name in ("score", "std"))
-    assert score - 2 * std / np.sqrt(20) >= 0
+    assert history.evaluations[-1, "score"] >= 0
 
     history, _ = run([evaluation(reward_threshold=0.0, early_stopping=False)], n_steps=600)
     assert history.n_steps == 600

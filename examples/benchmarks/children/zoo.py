@@ -1,0 +1,108 @@
+"""Train a DQN on CartPole with the setting of the RL Baselines3 Zoo, and print how long it took.
+
+Run by the Python of whichever environment has the library: ``python zoo.py skrl|sb3|sbx``.
+Imports are done before the clock starts; everything else counts: making the agent and the
+environment, compiling, acting, learning.
+"""
+
+import argparse
+import json
+from time import perf_counter
+from typing import Any
+
+LEARNING_RATE = 2.3e-3
+GAMMA = 0.99
+BATCH_SIZE = 64
+CAPACITY = 100_000
+LEARNING_STARTS = 1000
+TRAIN_FREQ, GRADIENT_STEPS = 256, 128
+EPSILON, EXPLORATION_FRACTION = (1.0, 0.04), 0.16
+HIDDEN_LAYERS = (256, 256)
+
+
+def train_skrl(n_steps: int, seed: int) -> dict[str, Any]:
+    import skrl.qfunctions.compiled  # noqa: F401  loads TensorFlow, as the others load theirs
+    from skrl import DQN, EpsilonGreedy, ExperienceReplay, LinearSchedule, QLearningAgent
+
+    begin = perf_counter()
+    agent = QLearningAgent(
+        DQN(
+            HIDDEN_LAYERS,
+            learning_rate=LEARNING_RATE,
+            double=False,
+            scale_states=False,
+            target_update_freq=128,  # what the peers' 10 steps come to: see train_peer
+        ),
+        EpsilonGreedy(LinearSchedule(*EPSILON, fraction=EXPLORATION_FRACTION)),
+        ExperienceReplay(
+            capacity=CAPACITY,
+            batch_size=BATCH_SIZE,
+            train_freq=TRAIN_FREQ,
+            gradient_steps=GRADIENT_STEPS,
+            learning_starts=LEARNING_STARTS,
+            n_step=1,
+        ),
+        discount_factor=GAMMA,
+        n_steps=n_steps,
+        n_evaluations=0,
+        random_state=seed,
+    )
+    agent.fit("CartPole-v1")
+    return {
+        "seconds": perf_counter() - begin,
+        "n_steps": agent.n_steps_,
+        "n_updates": agent.qfunction_.n_updates_,
+    }
+
+
+def train_sb3(n_steps: int, seed: int) -> dict[str, Any]:
+    from stable_baselines3 import DQN
+
+    return train_peer(DQN, n_steps, seed)
+
+
+def train_sbx(n_steps: int, seed: int) -> dict[str, Any]:
+    from sbx import DQN
+
+    return train_peer(DQN, n_steps, seed)
+
+
+def train_peer(make_model: Any, n_steps: int, seed: int) -> dict[str, Any]:
+    begin = perf_counter()
+    model = make_model(
+        "MlpPolicy",
+        "CartPole-v1",
+        learning_rate=LEARNING_RATE,
+        gamma=GAMMA,
+        batch_size=BATCH_SIZE,
+        buffer_size=CAPACITY,
+        learning_starts=LEARNING_STARTS,
+        train_freq=TRAIN_FREQ,
+        gradient_steps=GRADIENT_STEPS,
+        # In steps of the environment; nothing is learned between 256 of them, so in effect the
+        # target network is renewed once per 128 updates.
+        target_update_interval=10,
+        exploration_initial_eps=EPSILON[0],
+        exploration_final_eps=EPSILON[1],
+        exploration_fraction=EXPLORATION_FRACTION,
+        policy_kwargs={"net_arch": list(HIDDEN_LAYERS)},
+        device="cpu",
+        seed=seed,
+    )
+    model.learn(n_steps)
+    return {
+        "seconds": perf_counter() - begin,
+        "n_steps": model.num_timesteps,
+        "n_updates": model._n_updates,  # the peers have no public name for it
+    }
+
+
+TRAIN = {"skrl": train_skrl, "sb3": train_sb3, "sbx": train_sbx}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("library", choices=TRAIN)
+    parser.add_argument("--steps", type=int, default=50_000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    print(json.dumps(TRAIN[arguments.library](arguments.steps, arguments.seed)))
