@@ -11,7 +11,7 @@ from skrl.evaluation import greedy_actions, play_episodes
 Returns = Float64[np.ndarray, " n_episodes"]
 
 # A close call is given up as not solved after so many times the episodes of an evaluation.
-MOST_EVALUATIONS = 30
+MOST_EVALUATIONS = 20
 
 
 class Evaluation(Callback):
