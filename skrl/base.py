@@ -532,7 +532,8 @@ class Runner(BaseEstimator, ABC):  # type: ignore[misc]
         history = History() if history is None else history
         history.begin(environment.n_envs_)
         budget = Budget(history, n_steps, n_episodes)
-        run = Run(environment, qfunction, policy, history, schedule[0])
+        start, span = schedule[0], schedule[1] - schedule[0]
+        run = Run(environment, qfunction, policy, history, progress=start)
         self.begin(environment, budget)
         try:
             for callback in callbacks:
@@ -545,7 +546,7 @@ class Runner(BaseEstimator, ABC):  # type: ignore[misc]
                     self.learn(transitions, qfunction, discount_factor, rng)
 
                     used = budget.used()
-                    run.progress = schedule[0] + used * (schedule[1] - schedule[0])
+                    run.progress = start + used * span
                     if n_ended:
                         for callback in callbacks:
                             callback.on_episode_end(run)

@@ -5,6 +5,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Int64
 
 if TYPE_CHECKING:
     from skrl.base import Transitions
@@ -144,9 +145,8 @@ class History(Table):
         ended = transitions.terminated | transitions.truncated
         if not np.count_nonzero(ended):
             return 0
-        rows = np.flatnonzero(ended)
-        for env_id in (rows if env_ids is None else env_ids[rows]).tolist():
-            self._record_episode(env_id)
+        rows = ended.nonzero()[0]
+        self._record_episodes(rows if env_ids is None else env_ids[rows])
         return len(rows)
 
     def _record_one(self, transitions: "Transitions") -> int:
@@ -156,18 +156,16 @@ class History(Table):
         self._lengths[0] += 1
         if not (transitions.terminated.item() or transitions.truncated.item()):
             return 0
-        self._record_episode(0)
+        self._record_episodes(np.zeros(1, dtype=np.int64))
         return 1
 
-    def _record_episode(self, env_id: int) -> None:
-        row = (
-            len(self),
-            env_id,
-            self.n_steps,
-            int(self._lengths[env_id]),
-            float(self._returns[env_id]),
-            self.seconds(),
-        )
-        self._rows.append(row)
-        self._returns[env_id] = 0.0
-        self._lengths[env_id] = 0
+    def _record_episodes(self, env_ids: Int64[np.ndarray, " k"]) -> None:
+        """Write the rows of the episodes that ended in these environments, all in one step."""
+        first, seconds = len(self), self.seconds()
+        lengths, returns = self._lengths[env_ids].tolist(), self._returns[env_ids].tolist()
+        self._rows += [
+            (first + k, env_id, self.n_steps, lengths[k], returns[k], seconds)
+            for k, env_id in enumerate(env_ids.tolist())
+        ]
+        self._returns[env_ids] = 0.0
+        self._lengths[env_ids] = 0

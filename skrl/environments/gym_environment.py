@@ -120,7 +120,7 @@ class GymEnvironment(Environment):
     @property
     def states(self) -> States:  # type: ignore[override]
         """Where each environment is now, after automatic resets."""
-        return self._open().states
+        return (self._backend or self._open()).states
 
     @property
     def reward_threshold(self) -> float | None:  # type: ignore[override]
