@@ -12,8 +12,8 @@ from skrl import QLearningAgent
 
 agent = QLearningAgent(random_state=0)  # discrete states: it chooses a table by itself
 agent.fit("FrozenLake-v1")
-score = agent.score("FrozenLake-v1", n_episodes=500)
-print(f"{agent.n_steps_:,} steps of training; reaches the goal in {score:.1%} of 500 episodes.")
+score = agent.score("FrozenLake-v1", n_episodes=1000)
+print(f"{agent.n_steps_:,} steps of training; reaches the goal in {score:.1%} of 1,000 episodes.")
 
 # %%
 # The greedy policy. It often walks away from a hole, into a wall: that is where it cannot slip in.

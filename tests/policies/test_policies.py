@@ -7,7 +7,6 @@ import pytest
 from gymnasium.spaces import Discrete
 from sklearn.base import clone
 
-from skrl.base import QFunction
 from skrl.policies import (
     ConstantSchedule,
     EpsilonGreedy,
@@ -18,6 +17,7 @@ from skrl.policies import (
     Softmax,
 )
 from skrl.policies.greedy import _greedy_actions, greedy_actions
+from skrl.qfunctions import RandomQFunction
 
 TABLE = np.array(
     [
@@ -30,7 +30,7 @@ TABLE = np.array(
 )
 
 
-class FixedQFunction(QFunction):
+class FixedQFunction(RandomQFunction):
     """Looks up a table that never changes, and counts how often."""
 
     def __init__(self, table):
@@ -45,15 +45,6 @@ class FixedQFunction(QFunction):
     def values(self, states):
         self.n_calls += 1
         return self.table[states]
-
-    def update(self, transitions):
-        raise NotImplementedError
-
-    def snapshot(self):
-        raise NotImplementedError
-
-    def restore(self, snapshot):
-        raise NotImplementedError
 
 
 POLICIES = [
