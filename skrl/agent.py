@@ -14,7 +14,7 @@ from skrl.base import Actions, Callback, Environment, Policy, QFunction, Runner,
 from skrl.callbacks import Evaluation, ProgressBar
 from skrl.environments import GymEnvironment
 from skrl.environments.spaces import ActionTranslator, StateTranslator
-from skrl.evaluation import MAX_SIDE_BY_SIDE, greedy_actions, play_episodes
+from skrl.evaluation import greedy_actions, play_episodes, side_by_side
 from skrl.history import History
 from skrl.policies import EpsilonGreedy
 from skrl.qfunctions import DQN, MemoizationQFunction
@@ -272,7 +272,7 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
         if not self.n_evaluations:
             return None
         return Evaluation(
-            environment.replicate(min(self.n_evaluation_episodes, MAX_SIDE_BY_SIDE)),
+            side_by_side(environment, self.n_evaluation_episodes),
             interval=2_500 if n_steps is None else max(1, n_steps // self.n_evaluations),
             n_episodes=self.n_evaluation_episodes,
             reward_threshold=environment.reward_threshold,
@@ -376,7 +376,7 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"n_episodes must be at least 1, got {n_episodes!r}.")
         original = as_environment(env)
         self._check_spaces(original)
-        environment = original.replicate(min(n_episodes, MAX_SIDE_BY_SIDE))
+        environment = side_by_side(original, n_episodes)
 
         def choose(states: States) -> Actions:
             return greedy_actions(self.qfunction_, states)

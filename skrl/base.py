@@ -190,6 +190,8 @@ class Environment(BaseEstimator, ABC):  # type: ignore[misc]
         Mean return at which the environment counts as solved, if that is known.
     max_episode_steps : int or None
         Time limit of an episode, if it is known.
+    is_vectorized : bool
+        Whether all n environments are computed at once, so that more of them take hardly longer.
     states : ndarray of shape (n_envs_, *state_shape)
         Where each environment is now, after automatic resets.
     """
@@ -201,6 +203,7 @@ class Environment(BaseEstimator, ABC):  # type: ignore[misc]
     n_envs_: int
     reward_threshold: float | None
     max_episode_steps: int | None
+    is_vectorized: bool = False
     states: Shaped[np.ndarray, "..."]
 
     @abstractmethod

@@ -9,6 +9,40 @@ from skrl.base import Actions, Environment, QFunction, States
 
 # At most so many environments side by side: more gain no speed.
 MAX_SIDE_BY_SIDE = 128
+# The same for environments that are computed one after the other: the fewer there are, the less
+# they have to wait for the last one to end its episodes.
+MAX_ONE_BY_ONE = 10
+
+
+def side_by_side(environment: Environment, n_episodes: int) -> Environment:
+    """Make as many fresh environments as play `n_episodes` episodes fastest.
+
+    Of a list of environments every one is there equally often, as far as possible.
+
+    Parameters
+    ----------
+    environment : Environment
+        What they are to be like.
+    n_episodes : int
+        How many episodes are to be played.
+
+    Returns
+    -------
+    Environment
+        Close it after use.
+    """
+    few = _multiple(environment.n_envs_, MAX_ONE_BY_ONE, n_episodes)
+    many = _multiple(environment.n_envs_, MAX_SIDE_BY_SIDE, n_episodes)
+    replica = environment.replicate(few)
+    if few < many and replica.is_vectorized:
+        replica.close()
+        replica = environment.replicate(many)
+    return replica
+
+
+def _multiple(n: int, most: int, n_episodes: int) -> int:
+    """The multiple of n that is at most `most`, but at least n; n_episodes, if that is less."""
+    return min(max(1, most // n) * n, n_episodes)
 
 
 def play_episodes(
@@ -40,7 +74,7 @@ def play_episodes(
     Returns
     -------
     ndarray of shape (n_episodes,)
-        Undiscounted returns.
+        Undiscounted returns, in the order in which the episodes ended.
 
     Examples
     --------
@@ -62,9 +96,9 @@ def play_episodes(
         )
     states = environment.reset(seed)
     shares = np.full(n, n_episodes // n) + (np.arange(n) < n_episodes % n)
-    returns: list[list[float]] = [[] for _ in range(n)]
+    returns: list[float] = []
     running, lengths = np.zeros(n), np.zeros(n, dtype=np.int64)
-    while any(len(done) < share for done, share in zip(returns, shares, strict=True)):
+    while len(returns) < n_episodes:
         transitions = environment.step(choose(states))
         states = environment.states
         rows = np.arange(n) if transitions.env_ids is None else transitions.env_ids
@@ -74,9 +108,11 @@ def play_episodes(
         if max_episode_steps is not None:
             ended |= lengths[rows] >= max_episode_steps
         for i in rows[ended]:
-            returns[i].append(running[i])
+            if shares[i] > 0:
+                returns.append(running[i])
+                shares[i] -= 1
             running[i] = lengths[i] = 0
-    return np.array([r for done, share in zip(returns, shares, strict=True) for r in done[:share]])
+    return np.array(returns)
 
 
 def greedy_actions(qfunction: QFunction, states: States) -> Actions:

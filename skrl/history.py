@@ -1,6 +1,7 @@
 """What a run leaves behind: tables of plain Python numbers, one row per episode or evaluation."""
 
 from collections.abc import Sequence
+from itertools import count, repeat
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -161,11 +162,14 @@ class History(Table):
 
     def _record_episodes(self, env_ids: Int64[np.ndarray, " k"]) -> None:
         """Write the rows of the episodes that ended in these environments, all in one step."""
-        first, seconds = len(self), self.seconds()
-        lengths, returns = self._lengths[env_ids].tolist(), self._returns[env_ids].tolist()
-        self._rows += [
-            (first + k, env_id, self.n_steps, lengths[k], returns[k], seconds)
-            for k, env_id in enumerate(env_ids.tolist())
-        ]
+        self._rows += zip(
+            count(len(self)),  # episode
+            env_ids.tolist(),
+            repeat(self.n_steps),
+            self._lengths[env_ids].tolist(),
+            self._returns[env_ids].tolist(),
+            repeat(self.seconds()),
+            strict=False,  # two of them never end
+        )
         self._returns[env_ids] = 0.0
         self._lengths[env_ids] = 0

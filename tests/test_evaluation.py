@@ -4,7 +4,7 @@ import pytest
 from gymnasium import spaces
 
 from skrl import GymEnvironment, MemoizationQFunction
-from skrl.evaluation import greedy_actions, play_episodes
+from skrl.evaluation import greedy_actions, play_episodes, side_by_side
 
 
 class Lengths(gymnasium.Env):
@@ -34,7 +34,7 @@ def always_0(states):
     [
         (1, 4, [1, 2, 3, 4]),
         # The episodes are shared out beforehand: short ones do not crowd out long ones.
-        (2, 5, [1, 2, 3, 1, 2]),
+        (2, 5, [1, 1, 2, 2, 3]),
         (4, 4, [1, 1, 1, 1]),
         (4, 2, [1, 1]),
     ],
@@ -42,6 +42,22 @@ def always_0(states):
 def test_every_environment_plays_its_share(n_envs, n_episodes, expected):
     environment = GymEnvironment(Lengths, n_envs=n_envs)
     assert play_episodes(environment, always_0, n_episodes, seed=0).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("env", "n_episodes", "expected"),
+    [
+        ("CartPole-v1", 50, 50),  # computed at once
+        ("CartPole-v1", 1000, 128),
+        ("FrozenLake-v1", 1000, 10),  # one after the other
+        ("FrozenLake-v1", 4, 4),
+        (["FrozenLake-v1"] * 3, 1000, 9),  # of a list, all equally often
+        (["FrozenLake-v1"] * 20, 1000, 20),
+    ],
+)
+def test_as_many_side_by_side_as_pays(env, n_episodes, expected):
+    with GymEnvironment(env) as environment, side_by_side(environment, n_episodes) as replica:
+        assert replica.n_envs_ == expected
 
 
 def test_a_cap_ends_episodes_that_go_round_in_circles():

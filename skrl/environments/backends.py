@@ -50,7 +50,11 @@ class Backend(ABC):
         The space of one state, and the environment's own spaces of one observation and action.
     n_actions : int
         Number of actions.
+    is_vectorized : bool
+        Whether all environments are computed at once.
     """
+
+    is_vectorized = False
 
     def __init__(
         self,
@@ -213,6 +217,7 @@ class VectorBackend(Backend):
         spaces = env.single_observation_space, env.single_action_space
         super().__init__(env, env.num_envs, *spaces, made)
         self.mode = autoreset_mode(env)
+        self.is_vectorized = not isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
         self.single_observation = StateTranslator(env.single_observation_space, 1)
         # Whose next step is spent on resetting. Stays all False unless mode is NEXT_STEP.
         self.waiting = np.zeros(self.n_envs, dtype=bool)

@@ -134,6 +134,11 @@ class GymEnvironment(Environment):
         limit: int | None = self._open().published("max_episode_steps")
         return limit
 
+    @property
+    def is_vectorized(self) -> bool:  # type: ignore[override]
+        """Whether all environments are computed at once."""
+        return self._open().is_vectorized
+
     def reset(self, seed: int | None = None) -> States:
         """Begin a new episode in every environment.
 

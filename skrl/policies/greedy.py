@@ -90,13 +90,11 @@ def greedy_actions(values: Values, rng: Generator) -> Actions:
 
 
 def _greedy_actions(values: Values, rng: Generator) -> Actions:
-    actions: Actions
-    highest = values.max(axis=1)
-    # A sum with a NaN in it is NaN: `_find_best` says what that means.
+    actions: Actions = values.argmax(axis=1)
+    highest = values[np.arange(len(values)), actions]  # faster than values.max(axis=1)
     n_best = np.count_nonzero(values == highest[:, np.newaxis])
-    if n_best == len(values) and not isnan(highest.sum()):
-        actions = values.argmax(axis=1)
-    else:
+    # A sum with a NaN in it is NaN: `_find_best` says what that means.
+    if n_best > len(values) or isnan(highest.sum()):
         is_best, n_equal = _find_best(values)
         # Of a row's n_equal equals take number k, where k = 0, ..., n_equal - 1 are equally likely.
         k = (rng.random(len(values)) * n_equal).astype(np.int64)

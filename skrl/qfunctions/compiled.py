@@ -206,6 +206,7 @@ class CompiledLearner:
         self._jit_compile = jit_compile
         # Our loop is written in TensorFlow; translating Python to it (autograph) costs a second.
         self._learn = tf.function(self._learn_stretch, jit_compile=jit_compile, autograph=False)
+        self._renew_target = tf.function(self._copy_to_target, autograph=False)
         self._forward = tf.function(
             lambda states, shift, factor: self.model(self._encode(states, shift, factor)),
             reduce_retracing=True,
@@ -217,15 +218,27 @@ class CompiledLearner:
         values: np.ndarray = self._forward(states, *scale).numpy()
         return values
 
-    def learn(self, transitions: "Transitions", first: int, last: int, scale: Scale) -> np.ndarray:
+    def renew_target(self) -> None:
+        """Copy the weights of the online network to the target network."""
+        self._renew_target()
+
+    def _copy_to_target(self) -> None:
+        for old, new in zip(self.target_model.weights, self.model.weights, strict=True):
+            old.assign(new)
+
+    def learn(
+        self, transitions: "Transitions", first: int, last: int, scale: Scale
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Make the updates `first` to `last` (exclusive) of transitions of batch shape (K, B).
 
         `scale` is the encoder's ``(shift, factor)`` of this moment.
 
         Returns
         -------
-        ndarray of shape (last - first, B), dtype float32
+        td_errors : ndarray of shape (last - first, B), dtype float32
             TD errors before each update.
+        weights : list of ndarray
+            The network's weights after the last update, as Keras orders them.
         """
         n_updates = len(transitions.actions)
         # A stretch shorter than an earlier one is filled up, so that nothing is compiled again.
@@ -243,7 +256,7 @@ class CompiledLearner:
         try:
             # (Arrays, not numbers: TensorFlow would compile anew for every other number.)
             bounds = np.array(first, np.int32), np.array(last, np.int32)
-            errors = self._learn(*bounds, *batches, *scale)
+            errors, weights = self._learn(*bounds, *batches, *scale)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             if not self._jit_compile:
                 raise
@@ -253,7 +266,7 @@ class CompiledLearner:
             )
             self._compile(jit_compile=False)
             return self.learn(transitions, first, last, scale)
-        return errors.numpy()[first:last]  # type: ignore[no-any-return]
+        return errors.numpy()[first:last], [weight.numpy() for weight in weights]
 
     def _learn_stretch(
         self,
@@ -282,7 +295,8 @@ class CompiledLearner:
             error = self._descend(states[k], actions[k], tf.stop_gradient(targets))
             return k + 1, tf.tensor_scatter_nd_update(errors, [[k]], [error])
 
-        return tf.while_loop(lambda k, _: k < last, update, (first, tf.zeros_like(rewards)))[1]
+        errors = tf.while_loop(lambda k, _: k < last, update, (first, tf.zeros_like(rewards)))[1]
+        return errors, [tf.identity(weight) for weight in self.model.weights]
 
     def _descend(self, states: Any, actions: Any, targets: Any) -> Any:
         """One step of gradient descent on the Huber loss; the TD errors before it."""

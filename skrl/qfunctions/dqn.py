@@ -176,26 +176,28 @@ class DQN(QFunction):
         if self._encoder.observe(transitions.states):
             self._act_with(self.weights_)
         with self._borrowed_learner() as learner:
-            td_errors = self._learn(learner, transitions)
-            weights = learner.model.get_weights()
+            td_errors, weights = self._learn(learner, transitions)
         if not np.isfinite(td_errors).all():
             self._start_from(self.weights_)
             raise ValueError(_why_not_finite(transitions))
         self._act_with(weights)
         return td_errors
 
-    def _learn(self, learner: Any, transitions: Transitions) -> Float[np.ndarray, "K B"]:
+    def _learn(
+        self, learner: Any, transitions: Transitions
+    ) -> tuple[Float[np.ndarray, "K B"], list[np.ndarray]]:
         """Make the updates; the target network rests between its own."""
         n_updates, done, errors = len(transitions.actions), 0, []
         while done < n_updates:
             until_target = self.target_update_freq - self.n_updates_ % self.target_update_freq
             last = min(done + until_target, n_updates)
-            errors.append(learner.learn(transitions, done, last, self._encoder.scale))
+            td_errors, weights = learner.learn(transitions, done, last, self._encoder.scale)
+            errors.append(td_errors)
             self.n_updates_ += last - done
             done = last
             if self.n_updates_ % self.target_update_freq == 0:
-                learner.target_model.set_weights(learner.model.get_weights())
-        return np.concatenate(errors)
+                learner.renew_target()
+        return np.concatenate(errors), weights
 
     def snapshot(self) -> Any:
         """Copy the weights and the scale of the states."""

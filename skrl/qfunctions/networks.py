@@ -40,12 +40,14 @@ def dense_network(
     (None, 2)
     """
     from skrl.qfunctions.compiled import keras
+    from skrl.qfunctions.layers import FEW, FewOutputs
 
     layers = [keras.layers.Input(state_shape)]
     if len(state_shape) != 1:
         layers.append(keras.layers.Flatten())
     layers += [keras.layers.Dense(size, activation) for size in hidden_layer_sizes]
-    return keras.Sequential([*layers, keras.layers.Dense(n_actions)])
+    output = FewOutputs if n_actions <= FEW else keras.layers.Dense
+    return keras.Sequential([*layers, output(n_actions)])
 
 
 def convolutional_network(state_shape: tuple[int, ...], n_actions: int) -> Any:

@@ -10,7 +10,6 @@ from skrl.qfunctions.encoding import StateEncoder
 # What the unit that is always one must feed itself to stay one: relu(1) = 1, and in float32
 # tanh(20) = 1.
 STAYS_ONE = {"relu": 1.0, "linear": 1.0, "tanh": 20.0}
-ZERO = np.float32(0)
 
 
 class NumpyNetwork:
@@ -53,12 +52,12 @@ class NumpyNetwork:
             self._allocate(m)
         if self.encoder.n_categories is not None:
             states = self.encoder.one_hot(states)
-        self._inputs[:, :-1] = states.reshape(m, -1)
+        self._states[...] = states
         x = self._inputs
-        for matrix, activation, out in self._layers:
-            np.dot(x, matrix, out=out)
+        for matrix, activation, zeros, out in self._layers:
+            x.dot(matrix, out)  # the method takes less time than np.dot
             if activation == "relu":
-                np.maximum(out, ZERO, out=out)
+                np.maximum(out, zeros, out=out)
             elif activation == "tanh":
                 np.tanh(out, out=out)
             x = out
@@ -67,8 +66,12 @@ class NumpyNetwork:
     def _allocate(self, m: int) -> None:
         self._m = m
         self._inputs = np.ones((m, len(self._matrices[0])), np.float32)
-        outputs = [np.empty((m, matrix.shape[1]), np.float32) for matrix in self._matrices]
-        self._layers = list(zip(self._matrices, self.activations, outputs, strict=True))
+        self._states = self._inputs[:, :-1].reshape(m, *self.encoder.shape)  # a view
+        self._layers = []
+        for matrix, activation in zip(self._matrices, self.activations, strict=True):
+            # (An array of zeros is compared with faster than the number.)
+            zeros, out = np.zeros((2, m, matrix.shape[1]), np.float32)
+            self._layers.append((matrix, activation, zeros, out))
 
 
 def _with_bias(
@@ -85,16 +88,16 @@ def _with_bias(
 def dense_activations(model: Any) -> list[str] | None:
     """Activations of a Keras model that is a plain stack of dense layers, else None."""
     from skrl.qfunctions.compiled import keras
+    from skrl.qfunctions.layers import FewOutputs
 
     if not isinstance(model, keras.Sequential):
         return None
     activations: list[str] = []
     for layer in model.layers:
-        kind = type(layer).__name__
-        if kind in ("InputLayer", "Flatten") and not activations:
+        kind = type(layer)
+        if kind in (keras.layers.InputLayer, keras.layers.Flatten) and not activations:
             continue
-        config = layer.get_config()
-        if kind != "Dense" or not config["use_bias"]:
+        if kind not in (keras.layers.Dense, FewOutputs) or not layer.use_bias:
             return None
-        activations.append(config["activation"])
+        activations.append(keras.activations.serialize(layer.activation))
     return activations if set(activations) <= set(STAYS_ONE) else None

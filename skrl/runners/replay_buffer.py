@@ -8,17 +8,22 @@ from numpy.random import Generator
 
 from skrl.base import Transitions
 
-# Rewards and discounts take float32: what networks compute in, and half the memory.
-DTYPES = {
-    "actions": np.int64,
-    "rewards": np.float32,
-    "discounts": np.float32,
-    "terminated": np.bool_,
-    "truncated": np.bool_,
-    # Where the two states are found among the frames.
-    "state_slots": np.int32,
-    "next_slots": np.int32,
-}
+# All about a transition but its states stands together in memory, in 32 bytes: out of a large
+# buffer, looking up a place takes longer than all that is then done with what is found there.
+ROW = np.dtype(
+    [
+        ("actions", np.int64),
+        # Rewards and discounts take float32: what networks compute in, and half the memory.
+        ("rewards", np.float32),
+        ("discounts", np.float32),
+        # Where the two states are found among the frames.
+        ("state_slots", np.int32),
+        ("next_slots", np.int32),
+        ("terminated", np.bool_),
+        ("truncated", np.bool_),
+    ],
+    align=True,
+)
 
 # Frames kept beyond the capacity, for the last observations of episodes. One in 33 is enough for
 # episodes of 33 steps and more; with shorter ones a full buffer holds a few transitions less.
@@ -80,7 +85,8 @@ class ReplayBuffer:
         self._piece = max(
             1, min(capacity // 32, 4096)
         )  # how many steps, at most, are stored at a time
-        self._columns: dict[str, np.ndarray] = {}
+        self._rows = np.empty(0, ROW)
+        self._frames = np.empty(0)
         self._sampled: dict[str, np.ndarray] = {}
         self._n_added = 0  # transitions, ever
         self._first = 0  # number of the oldest transition that is still there
@@ -100,7 +106,7 @@ class ReplayBuffer:
     @property
     def nbytes(self) -> int:
         """Bytes that the buffer takes when it is full."""
-        return sum(a.nbytes for a in self._columns.values()) + self._frames.nbytes
+        return self._rows.nbytes + self._frames.nbytes
 
     def add(self, transitions: Transitions) -> None:
         """Store steps of the environments.
@@ -110,7 +116,7 @@ class ReplayBuffer:
         transitions : Transitions
             Of batch shape (m,): one or more steps of every environment, oldest first.
         """
-        if not self._columns:
+        if not len(self._rows):
             self._allocate(transitions)
         # Storing many steps at once costs little more than storing one.
         self._incoming.append(transitions)
@@ -133,7 +139,7 @@ class ReplayBuffer:
         for first in range(0, len(steps), self._piece):
             piece = steps[first : first + self._piece]
             frames = self._store_frames(piece.states)
-            if self._pending is not None:
+            if self._pending is not None and len(self._pending):
                 piece = Transitions.concatenate([self._pending, piece])
                 frames = np.concatenate([self._pending_frames, frames])
             self._store(piece, frames, is_cut=False)
@@ -185,38 +191,41 @@ class ReplayBuffer:
         -------
         Transitions
             Of batch shape (K, B). Its arrays are reused by the next call.
+
+        Raises
+        ------
+        ValueError
+            If nothing is there to draw from.
         """
         # Fewer new steps than these could hardly complete a transition.
         if self._incoming and self._n_incoming >= self._n_waiting:
             self._store_incoming()
         if not len(self):
             raise ValueError("The replay buffer is empty: add transitions before sampling.")
-        rows = rng.integers(self._first, self._n_added, size=(n_batches, batch_size))
-        rows %= self.capacity
-        slots = {name: self._take(name, rows) for name in ("state_slots", "next_slots")}
+        places = rng.integers(self._first, self._n_added, size=(n_batches, batch_size))
+        places %= self.capacity
+        rows = self._take("rows", self._rows, places)
         return Transitions(
-            states=self._take("states", slots["state_slots"]),
-            actions=self._take("actions", rows),
-            rewards=self._take("rewards", rows),
-            next_states=self._take("next_states", slots["next_slots"]),
-            discounts=self._take("discounts", rows),
-            terminated=self._take("terminated", rows),
-            truncated=self._take("truncated", rows),
+            states=self._take("states", self._frames, rows["state_slots"]),
+            actions=rows["actions"],
+            rewards=rows["rewards"],
+            next_states=self._take("next_states", self._frames, rows["next_slots"]),
+            discounts=rows["discounts"],
+            terminated=rows["terminated"],
+            truncated=rows["truncated"],
         )
 
-    def _take(self, name: str, rows: Int[np.ndarray, "K B"]) -> np.ndarray:
-        """Gather rows of one array into memory that is kept for the next time."""
-        array = self._frames if name.endswith("states") else self._columns[name]
-        shape = rows.shape + array.shape[1:]
+    def _take(self, name: str, array: np.ndarray, places: Int[np.ndarray, "K B"]) -> np.ndarray:
+        """Gather places of an array into memory that is kept, under a name, for the next time."""
+        shape = places.shape + array.shape[1:]
         out = self._sampled.get(name)
         if out is None or out.shape != shape:
             out = self._sampled[name] = np.empty(shape, array.dtype)
-        # mode="clip" lets NumPy write straight into `out`; the rows are in range anyway.
-        return np.take(array, rows, axis=0, out=out, mode="clip")
+        # mode="clip" lets NumPy write straight into `out`; the places are in range anyway.
+        return np.take(array, places, axis=0, out=out, mode="clip")
 
     def _allocate(self, transitions: Transitions) -> None:
-        for name, dtype in DTYPES.items():
-            self._columns[name] = np.empty(self.capacity, dtype)
+        self._rows = np.empty(self.capacity, ROW)
         env_ids = transitions.env_ids
         n_envs = len(transitions) if env_ids is None else int(env_ids.max()) + 1
         self._n_waiting = self.n_step * n_envs
@@ -241,9 +250,9 @@ class ReplayBuffer:
         """Write transitions into the ring, and give up those that have lost their frames."""
         columns["state_slots"] = frames % len(self._frames)
         columns["next_slots"] = next_frames % len(self._frames)
-        rows = _places(self._n_added, len(frames), self.capacity)
+        places = _places(self._n_added, len(frames), self.capacity)
         for name, values in columns.items():
-            self._columns[name][rows] = values
+            self._rows[name][places] = values
         self._n_added += len(frames)
         self._first = max(self._first, self._n_added - self.capacity)
 
@@ -288,11 +297,16 @@ def n_step_returns(
     last = np.minimum(rows + n_step - 1, ends)
     single_rewards = steps.rewards.astype(np.float32)
     single_discounts = steps.discounts.astype(np.float32)
-    rewards, discounts = single_rewards.copy(), single_discounts.copy()
-    for k in range(1, min(n_step, m)):
-        # G = r + g (r' + g' (r'' + ...)), to the end of the episode at most.
-        so_far, product = rewards[:-k], discounts[:-k]
-        goes_on = last[:-k] >= rows[k:]
-        np.add(so_far, product * single_rewards[k:], out=so_far, where=goes_on)
-        np.multiply(product, single_discounts[k:], out=product, where=goes_on)
+    within = np.where(continues, single_discounts, 0)
+    ending = single_discounts - within
+    rewards, discounts = np.zeros_like(single_rewards), np.zeros_like(within)
+    # What the k-th reward counts: the product of the k discounts before it, and 0 after the end.
+    weights = np.ones_like(within)
+    for k in range(min(n_step, m)):
+        # G = r + g r' + g g' r'' + ..., and the discount after an end on the way
+        rewards[: m - k] += weights[: m - k] * single_rewards[k:]
+        discounts[: m - k] += weights[: m - k] * ending[k:]
+        weights[: m - k] *= within[k:]
+    # ... or after n_step steps without an end
+    discounts += weights
     return last, rewards, discounts
