@@ -35,7 +35,7 @@ that ``get_params``, ``set_params`` and ``sklearn.base.clone`` work, nested as w
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
@@ -330,6 +330,22 @@ class QFunction(BaseEstimator, ABC):  # type: ignore[misc]
             The temporal-difference errors
             ``rewards + discounts * bootstrap - Q(states, actions)``, before each update.
         """
+
+    def start_update(self, transitions: Transitions) -> Callable[[], Float[np.ndarray, "*batch"]]:
+        """Begin an `update` that may go on in the background while the agent acts.
+
+        Parameters
+        ----------
+        transitions : Transitions
+            As for `update`. They must not change before the update has been finished.
+
+        Returns
+        -------
+        callable
+            Without arguments: finishes the update and returns its TD errors. Until it is called,
+            `values` stay as they are: how fast the machine is makes no difference.
+        """
+        return lambda: self.update(transitions)
 
     @abstractmethod
     def snapshot(self) -> Any:

@@ -1,6 +1,7 @@
 """The deep Q-network: action values from a neural network."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -16,6 +17,9 @@ from skrl.qfunctions.encoding import StateEncoder
 from skrl.qfunctions.learner_state import LearnerState
 from skrl.qfunctions.networks import ACTIVATIONS, convolutional_network, dense_network
 from skrl.qfunctions.numpy_network import NumpyNetwork, dense_activations
+
+# Learns while the main thread acts. One thread is enough: TensorFlow has threads of its own.
+_background = ThreadPoolExecutor(1, thread_name_prefix="skrl-learning")
 
 
 class DQN(QFunction):
@@ -173,31 +177,55 @@ class DQN(QFunction):
         if transitions.actions.ndim == 1:
             first: np.ndarray = self.update(transitions[None])[0]
             return first
+        self._see(transitions)
+        return self._adopt(transitions, *self._learn(transitions))
+
+    def start_update(self, transitions: Transitions) -> Callable[[], Float[np.ndarray, "*batch"]]:
+        """Begin an update of batch shape (K, B) in the background.
+
+        Meanwhile the network acts from its NumPy copy of the weights as they were before. (One
+        that has no such copy learns when the update is finished.)
+        """
+        check_is_built(self)
+        if self._numpy_network is None or transitions.actions.ndim == 1:
+            return super().start_update(transitions)
+        self._see(transitions)
+        self._learning = _background.submit(self._learn, transitions)
+        learned = self._learning.result
+        return lambda: self._adopt(transitions, *learned())
+
+    def _see(self, transitions: Transitions) -> None:
+        """Adapt the scale of the states."""
         if self._encoder.observe(transitions.states):
             self._act_with(self.weights_)
+
+    def _learn(self, transitions: Transitions) -> tuple[Float[np.ndarray, "K B"], list[np.ndarray]]:
+        """Make the updates; the target network rests between its own."""
+        n_updates, done, errors = len(transitions.actions), 0, []
         with self._borrowed_learner() as learner:
-            td_errors, weights = self._learn(learner, transitions)
+            while done < n_updates:
+                until_target = self.target_update_freq - self.n_updates_ % self.target_update_freq
+                last = min(done + until_target, n_updates)
+                td_errors, weights = learner.learn(transitions, done, last, self._encoder.scale)
+                errors.append(td_errors)
+                self.n_updates_ += last - done
+                done = last
+                if self.n_updates_ % self.target_update_freq == 0:
+                    learner.renew_target()
+        return np.concatenate(errors), weights
+
+    def _adopt(
+        self,
+        transitions: Transitions,
+        td_errors: Float[np.ndarray, "K B"],
+        weights: list[np.ndarray],
+    ) -> Float[np.ndarray, "K B"]:
+        """Act with what has been learned, unless it is broken."""
         if not np.isfinite(td_errors).all():
             self._start_from(self.weights_)
             raise ValueError(_why_not_finite(transitions))
         self._act_with(weights)
         return td_errors
-
-    def _learn(
-        self, learner: Any, transitions: Transitions
-    ) -> tuple[Float[np.ndarray, "K B"], list[np.ndarray]]:
-        """Make the updates; the target network rests between its own."""
-        n_updates, done, errors = len(transitions.actions), 0, []
-        while done < n_updates:
-            until_target = self.target_update_freq - self.n_updates_ % self.target_update_freq
-            last = min(done + until_target, n_updates)
-            td_errors, weights = learner.learn(transitions, done, last, self._encoder.scale)
-            errors.append(td_errors)
-            self.n_updates_ += last - done
-            done = last
-            if self.n_updates_ % self.target_update_freq == 0:
-                learner.renew_target()
-        return np.concatenate(errors), weights
 
     def snapshot(self) -> Any:
         """Copy the weights and the scale of the states."""
@@ -306,7 +334,10 @@ class DQN(QFunction):
 
     def __getstate__(self) -> dict[str, Any]:
         """Plain Python and NumPy: no TensorFlow object is saved."""
+        if hasattr(self, "_learning"):
+            wait([self._learning])  # what it is learning belongs to the saved state
         state: dict[str, Any] = super().__getstate__().copy()
+        state.pop("_learning", None)
         learner = state.get("_learner")
         if learner is not None:
             state["_learner"] = None

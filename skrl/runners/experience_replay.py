@@ -1,5 +1,6 @@
 """Learn from random batches of remembered transitions."""
 
+from collections.abc import Callable
 from typing import Any
 
 from numpy.random import Generator
@@ -15,9 +16,11 @@ class ExperienceReplay(Runner):
     forgets the rest. Random batches from a large memory look independent (Lin, 1992; Mnih et al.,
     2015, "Human-level control through deep reinforcement learning").
 
-    Acting and learning take turns: `train_freq` steps with the Q function as it is, then
-    `gradient_steps` updates in a single call of `QFunction.update`, which is where the speed comes
-    from.
+    After every `train_freq` steps a stretch of `gradient_steps` updates is learned in a single
+    call, which is where the speed comes from. That goes on in the background while the next
+    `train_freq` steps are taken with the Q function as it was, and comes into force after them:
+    learning costs no time where the environment is slow, and the result does not depend on which
+    of the two is faster.
 
     Parameters
     ----------
@@ -52,6 +55,9 @@ class ExperienceReplay(Runner):
     600
     """
 
+    # Finishes the stretch of updates that is being learned, if there is one.
+    _finish_update: Callable[[], Any] | None = None
+
     def __init__(
         self,
         capacity: int = 100_000,
@@ -78,6 +84,7 @@ class ExperienceReplay(Runner):
             self.buffer_ = ReplayBuffer(self.capacity, self.n_step)
         self.buffer_.cut()
         self._n_new, self._n_seen = 0, len(self.buffer_)
+        self._finish_update = None
         if self._n_seen + budget.n_steps < self._first_learning:
             raise ValueError(
                 f"A budget of n_steps={budget.n_steps} ends before learning begins, after "
@@ -106,10 +113,19 @@ class ExperienceReplay(Runner):
         self._n_seen += self._n_new
         self._n_new = 0
         if self._n_seen >= self._first_learning:
-            qfunction.update(self.buffer_.sample(rng, self.gradient_steps, self.batch_size))
+            self._finish()
+            batches = self.buffer_.sample(rng, self.gradient_steps, self.batch_size)
+            self._finish_update = qfunction.start_update(batches)
+
+    def _finish(self) -> None:
+        """Let what was learned in the last stretch come into force."""
+        if self._finish_update is not None:
+            finish, self._finish_update = self._finish_update, None
+            finish()
 
     def end(self) -> None:
-        """Remember the last steps; refuse to call a run a success that learned nothing."""
+        """Finish learning; refuse to call a run a success that learned nothing."""
+        self._finish()
         self.buffer_.cut()
         if self._n_seen < self._first_learning:
             raise ValueError(
@@ -120,5 +136,6 @@ class ExperienceReplay(Runner):
 
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__().copy()
+        state.pop("_finish_update", None)
         state.pop("buffer_", None)  # as large as all the rest a thousand times over
         return state

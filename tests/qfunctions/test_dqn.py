@@ -1,6 +1,7 @@
 import pickle
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -113,6 +114,38 @@ def test_a_stretch_equals_its_updates_one_by_one():
     for a, b in zip(together.weights_, one_by_one.weights_, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert together.n_updates_ == one_by_one.n_updates_ == 10
+
+
+@pytest.mark.parametrize("network", [None, two_towers])
+def test_an_update_in_the_background_comes_into_force_when_it_is_finished(network):
+    states = np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32)
+    batches = make_transitions(np.random.default_rng(0), (30, 16))
+    results = []
+    for in_background in (False, True):
+        qfunction = DQN((8,), network=network).build(CARTPOLE, 2, random_state=0)
+        qfunction.update(batches)  # now the scale of the states is fixed
+        before = qfunction.values(states).copy()
+        if in_background:
+            finish = qfunction.start_update(batches)
+            time.sleep(0.1)  # it could have learned by now
+            np.testing.assert_array_equal(qfunction.values(states), before)
+            errors = finish()
+        else:
+            errors = qfunction.update(batches)
+        assert not np.array_equal(qfunction.values(states), before)
+        results.append([errors, *qfunction.weights_])
+    for alone, in_background in zip(*results, strict=True):
+        np.testing.assert_array_equal(alone, in_background)
+
+
+def test_what_is_being_learned_is_saved():
+    batches = make_transitions(np.random.default_rng(0), (30, 16))
+    qfunction = DQN((8,)).build(CARTPOLE, 2, random_state=0)
+    finish = qfunction.start_update(batches)
+    saved = pickle.loads(pickle.dumps(qfunction))
+    finish()
+    for one, other in zip(qfunction.update(batches), saved.update(batches), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_shorter_stretch_is_not_compiled_again():

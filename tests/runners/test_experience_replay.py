@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from skrl import ExperienceReplay, GymEnvironment, MemoizationQFunction, RandomPolicy
+from skrl import ExperienceReplay, Greedy, GymEnvironment, MemoizationQFunction, RandomPolicy
 
 
 class Counting(MemoizationQFunction):
@@ -27,6 +27,31 @@ def test_collecting_and_learning_take_turns():
     # After 30, 40 and 50 steps.
     assert qfunction.updates == [(5, 8)] * 3
     assert len(runner.buffer_) == 59
+
+
+class Delayed(Counting):
+    """Notes how often it has acted when an update comes into force."""
+
+    def start_update(self, transitions):
+        self.started = [*getattr(self, "started", []), self.n_actions_taken]
+        return super().start_update(transitions)
+
+    def update(self, transitions):
+        self.finished = [*getattr(self, "finished", []), self.n_actions_taken]
+        return super().update(transitions)
+
+    def values(self, states):
+        self.n_actions_taken = getattr(self, "n_actions_taken", 0) + 1
+        return super().values(states)
+
+
+def test_what_is_learned_comes_into_force_a_stretch_later():
+    environment = GymEnvironment("skrl/CircularWorld-v0")
+    qfunction = Delayed().build(environment.state_space, environment.n_actions, 0)
+    runner = ExperienceReplay(train_freq=10, learning_starts=25)
+    runner.run(environment, qfunction, Greedy(), n_steps=55, rng=0)
+    assert qfunction.started == [30, 40, 50]
+    assert qfunction.finished == [40, 50, 55]  # the last one at the end of the run
 
 
 def test_steps_are_counted_over_all_environments():
