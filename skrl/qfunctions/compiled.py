@@ -111,6 +111,8 @@ def make_optimizer(optimizer: str | Callable[[float], Any], learning_rate: float
 # The learners in use, by what was compiled; and how many are kept.
 _learners: dict[Hashable, "CompiledLearner"] = {}
 N_LEARNERS = 32
+# So many sizes of a batch are compiled for themselves.
+N_SIZES = 8
 
 Scale = tuple[np.ndarray, np.ndarray]
 
@@ -207,16 +209,22 @@ class CompiledLearner:
         # Our loop is written in TensorFlow; translating Python to it (autograph) costs a second.
         self._learn = tf.function(self._learn_stretch, jit_compile=jit_compile, autograph=False)
         self._renew_target = tf.function(self._copy_to_target, autograph=False)
-        self._forward = tf.function(
-            lambda states, shift, factor: self.model(self._encode(states, shift, factor)),
-            reduce_retracing=True,
-            autograph=False,
-        )
+        self._forward = tf.function(self._evaluate, autograph=False)
+        self._forward_any = tf.function(self._evaluate, reduce_retracing=True, autograph=False)
+        self._sizes: set[int] = set()
 
     def values(self, states: np.ndarray, scale: Scale) -> np.ndarray:
         """Evaluate the online network on states of shape (m, *state_shape)."""
-        values: np.ndarray = self._forward(states, *scale).numpy()
+        # Compiled for its own size a batch takes less time. An agent meets only a few sizes; for
+        # whoever has more there is a function for any size.
+        if len(self._sizes) < N_SIZES:
+            self._sizes.add(len(states))
+        forward = self._forward if len(states) in self._sizes else self._forward_any
+        values: np.ndarray = forward(states, *scale).numpy()
         return values
+
+    def _evaluate(self, states: Any, shift: Any, factor: Any) -> Any:
+        return self.model(self._encode(states, shift, factor))
 
     def renew_target(self) -> None:
         """Copy the weights of the online network to the target network."""

@@ -412,3 +412,14 @@ def test_before_build_there_is_nothing():
         DQN().values(np.zeros((1, 4), np.float32))
     with pytest.raises(NotFittedError, match="build"):
         DQN().update(make_transitions(np.random.default_rng(0), (2,)))
+
+
+def test_batches_of_many_sizes_are_evaluated_by_one_function():
+    qfunction = DQN(network=two_towers).build(CARTPOLE, 2, random_state=0)
+    states = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    all_at_once = qfunction.values(states)
+    for m in range(1, 20):
+        np.testing.assert_allclose(qfunction.values(states[:m]), all_at_once[:m], rtol=1e-4)
+    learner = qfunction._learner
+    assert learner._forward.experimental_get_tracing_count() == 8
+    assert learner._forward_any.experimental_get_tracing_count() <= 2
