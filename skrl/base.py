@@ -90,6 +90,9 @@ class Transitions:
         In which of the n environments side by side each row happened. None means that row i
         belongs to environment i. Some vector environments spend a step on resetting; the
         environments which do so have no row in that step.
+    weights : ndarray of shape (*batch,), float, or None
+        How much each row counts in an update, such as the importance weights of prioritized
+        replay. None means that all count the same.
 
     Examples
     --------
@@ -113,6 +116,7 @@ class Transitions:
     terminated: Bool[np.ndarray, "*batch"]
     truncated: Bool[np.ndarray, "*batch"]
     env_ids: Int64[np.ndarray, "*batch"] | None = None
+    weights: Float[np.ndarray, "*batch"] | None = None
 
     def __len__(self) -> int:
         """Length of the first batch axis."""
@@ -137,6 +141,7 @@ class Transitions:
             self.terminated.take(rows),
             self.truncated.take(rows),
             None if self.env_ids is None else self.env_ids.take(rows),
+            None if self.weights is None else self.weights.take(rows),
         )
 
     @staticmethod
@@ -151,7 +156,7 @@ class Transitions:
         Returns
         -------
         Transitions
-            Its `env_ids` are always given.
+            Its `env_ids` are always given, and its `weights` are None: steps have none.
         """
         sizes = {len(p.actions) for p in parts}
         all_ids = {m: np.arange(m) for m in sizes}
