@@ -5,6 +5,7 @@ from skrl.base import Callback, Environment, Policy, QFunction, Run, Runner, Tra
 from skrl.environments import GymEnvironment
 from skrl.history import History
 from skrl.policies import (
+    CoherentEpsilonGreedy,
     ConstantSchedule,
     EpsilonGreedy,
     ExponentialSchedule,
@@ -13,15 +14,24 @@ from skrl.policies import (
     RandomPolicy,
     Softmax,
 )
-from skrl.qfunctions import DQN, MemoizationQFunction, RandomQFunction
-from skrl.runners import ExperienceReplay, SimpleRunner
+from skrl.qfunctions import (
+    DQN,
+    QRDQN,
+    DoubleMemoizationQFunction,
+    MemoizationQFunction,
+    RandomQFunction,
+)
+from skrl.runners import ExperienceReplay, PrioritizedReplay, SimpleRunner
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DQN",
+    "QRDQN",
     "Callback",
+    "CoherentEpsilonGreedy",
     "ConstantSchedule",
+    "DoubleMemoizationQFunction",
     "Environment",
     "EpsilonGreedy",
     "ExperienceReplay",
@@ -32,6 +42,7 @@ __all__ = [
     "LinearSchedule",
     "MemoizationQFunction",
     "Policy",
+    "PrioritizedReplay",
     "QFunction",
     "QLearningAgent",
     "RandomPolicy",

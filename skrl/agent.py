@@ -41,7 +41,8 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
         What is learned. None stands for a `MemoizationQFunction` (a table) where states are
         Discrete, and for a `DQN` everywhere else.
     policy : Policy or None, default=None
-        How the agent explores during training. None stands for `EpsilonGreedy`.
+        How the agent explores during training. None stands for `EpsilonGreedy`. Where a reward is
+        far away, as in MountainCar, `CoherentEpsilonGreedy` finds it.
     runner : Runner or None, default=None
         What is learned from, and when. None stands for `ExperienceReplay` with a `DQN`, and for
         `SimpleRunner` otherwise.
@@ -52,8 +53,15 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
         whichever is used up first. Both None stand for 200,000 steps with a table and 50,000
         with any other Q function.
     early_stopping : bool, default=True
-        Stop as soon as the environment's published ``reward_threshold`` is surely reached: by
-        an evaluation, and by two standard errors in fresh episodes after it.
+        Stop once the environment is surely solved (its `reward_threshold` is reached by two
+        standard errors in fresh episodes) and learning does not get any further.
+    n_iter_no_change : int, default=5
+        Learning does not get any further when so many evaluations in a row bring no better score.
+        Where nothing is known about the threshold, or it is not reached, the budget is used up.
+    reward_threshold : float or None, default=None
+        Mean return at which the environment counts as solved. None stands for the threshold that
+        the environment publishes, if it does; ``-numpy.inf`` stops whenever learning does not get
+        any further.
     n_evaluations : int, default=20
         How often the greedy policy is evaluated during training, at equal distances in steps
         (with a budget of episodes only, every 2,500 steps). The best Q function is kept. 0 turns
@@ -83,8 +91,9 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
     n_steps_, n_episodes_ : int
         How long the agent has been trained.
     best_score_ : float
-        Best mean return in an evaluation during the last training; -inf if there was none. It
-        chose the Q function that is kept, so `score` gives the honest number.
+        Mean return in evaluation of the best Q function of the last training, which is the one
+        that is kept; -inf if there was no evaluation. It was chosen for it, so `score` gives the
+        honest number.
     observation_space_, state_space_, action_space_ : gymnasium.Space
         Spaces of one observation, state and action of the environment.
     classes_ : ndarray of shape (n_actions, *action_shape)
@@ -110,6 +119,8 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
         n_steps: int | None = None,
         n_episodes: int | None = None,
         early_stopping: bool = True,
+        n_iter_no_change: int = 5,
+        reward_threshold: float | None = None,
         n_evaluations: int = 20,
         n_evaluation_episodes: int = 50,
         callbacks: Sequence[Callback] | None = None,
@@ -124,6 +135,8 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
         self.n_steps = n_steps
         self.n_episodes = n_episodes
         self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.reward_threshold = reward_threshold
         self.n_evaluations = n_evaluations
         self.n_evaluation_episodes = n_evaluation_episodes
         self.callbacks = callbacks
@@ -203,7 +216,8 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
                 )
         if not 0 <= self.discount_factor <= 1:
             raise ValueError(f"discount_factor must be in [0, 1], got {self.discount_factor!r}.")
-        for name, least in (("n_steps", 1), ("n_episodes", 1), ("n_evaluations", 0)):
+        counts = {"n_steps": 1, "n_episodes": 1, "n_iter_no_change": 1, "n_evaluations": 0}
+        for name, least in counts.items():
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise ValueError(f"{name} must be at least {least}, got {value!r}.")
@@ -275,8 +289,13 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
             side_by_side(environment, self.n_evaluation_episodes),
             interval=2_500 if n_steps is None else max(1, n_steps // self.n_evaluations),
             n_episodes=self.n_evaluation_episodes,
-            reward_threshold=environment.reward_threshold,
+            reward_threshold=(
+                environment.reward_threshold
+                if self.reward_threshold is None
+                else self.reward_threshold
+            ),
             early_stopping=self.early_stopping,
+            n_iter_no_change=self.n_iter_no_change,
             max_episode_steps=_episode_cap(environment),
             random_state=self._next_seed(),
         )

@@ -319,6 +319,21 @@ class QFunction(BaseEstimator, ABC):  # type: ignore[misc]
             One value per action. The array may be reused by the next call: copy it to keep it.
         """
 
+    def encode(self, states: States) -> Float[np.ndarray, "m n_features"]:
+        """Features of a batch of states: what a linear function or a network can digest.
+
+        Parameters
+        ----------
+        states : ndarray of shape (m, *state_shape)
+            The states.
+
+        Returns
+        -------
+        ndarray of shape (m, n_features)
+            By default the numbers of each state, in one row.
+        """
+        return states.reshape(len(states), -1).astype(np.float32)
+
     @abstractmethod
     def update(self, transitions: Transitions) -> Float[np.ndarray, "*batch"]:
         """Learn from transitions.

@@ -1,5 +1,6 @@
 """How actions are chosen: policies, and the schedules of their settings."""
 
+from skrl.policies.coherent import CoherentEpsilonGreedy
 from skrl.policies.epsilon_greedy import EpsilonGreedy
 from skrl.policies.greedy import Greedy
 from skrl.policies.random_policy import RandomPolicy
@@ -12,6 +13,7 @@ from skrl.policies.schedules import (
 from skrl.policies.softmax import Softmax
 
 __all__ = [
+    "CoherentEpsilonGreedy",
     "ConstantSchedule",
     "EpsilonGreedy",
     "ExponentialSchedule",

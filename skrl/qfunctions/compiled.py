@@ -56,6 +56,7 @@ with quietly():
 
 if TYPE_CHECKING:
     from skrl.base import Transitions
+    from skrl.qfunctions.dqn import DQN
 
 if keras.config.backend() != "tensorflow":
     raise ValueError(
@@ -69,6 +70,7 @@ __all__ = [
     "make_optimizer",
     "seeded_layers",
     "shared_learner",
+    "tf",
 ]
 
 
@@ -144,11 +146,9 @@ class CompiledLearner:
         Not used before.
     encoder : StateEncoder
         How states become inputs of the networks.
-    bootstrap : callable
-        ``(target_values, next_values) -> values of s'``: the target's variant. All are of shape
-        (B, n_actions) and (B,); `next_values` is a function that evaluates the online network.
-    huber_delta : float
-        Where the loss turns from quadratic to linear.
+    variant : DQN
+        Says what the outputs of the networks mean, what they are to become, and how far they are
+        from that: see its `values_of`, `targets` and `losses`.
     has_own_rate : bool
         Whether every borrower brings a learning rate of its own; otherwise the optimizer's holds.
     """
@@ -159,16 +159,14 @@ class CompiledLearner:
         target_model: Any,
         optimizer: Any,
         encoder: StateEncoder,
-        bootstrap: Callable[[Any, Callable[[], Any]], Any],
-        huber_delta: float,
+        variant: "DQN",
         has_own_rate: bool,
     ) -> None:
         self.model = model
         self.target_model = target_model
         self.optimizer = optimizer
         self.encoder = encoder
-        self.bootstrap = bootstrap
-        self.huber_delta = huber_delta
+        self.variant = variant
         self.has_own_rate = has_own_rate
         self.lock = RLock()
         optimizer.build(model.trainable_variables)
@@ -208,7 +206,7 @@ class CompiledLearner:
         self._jit_compile = jit_compile
         # Our loop is written in TensorFlow; translating Python to it (autograph) costs a second.
         self._learn = tf.function(self._learn_stretch, jit_compile=jit_compile, autograph=False)
-        self._renew_target = tf.function(self._copy_to_target, autograph=False)
+        self._renew_target = tf.function(self._move_target, autograph=False)
         self._forward = tf.function(self._evaluate, autograph=False)
         self._forward_any = tf.function(self._evaluate, reduce_retracing=True, autograph=False)
         self._sizes: set[int] = set()
@@ -224,22 +222,26 @@ class CompiledLearner:
         return values
 
     def _evaluate(self, states: Any, shift: Any, factor: Any) -> Any:
-        return self.model(self._encode(states, shift, factor))
+        return self.variant.values_of(self.model(self._encode(states, shift, factor)))
 
     def renew_target(self) -> None:
-        """Copy the weights of the online network to the target network."""
-        self._renew_target()
+        """Move the weights of the target network towards those of the online network."""
+        self._renew_target(tf.constant(1.0))
 
-    def _copy_to_target(self) -> None:
+    def _move_target(self, due: Any) -> None:
+        """Do so if it is `due` (1), and not otherwise (0)."""
         for old, new in zip(self.target_model.weights, self.model.weights, strict=True):
-            old.assign(new)
+            # theta' <- (1 - tau) theta' + tau theta
+            share = due * self.variant.tau
+            old.assign((1 - share) * old + share * new)
 
     def learn(
-        self, transitions: "Transitions", first: int, last: int, scale: Scale
+        self, transitions: "Transitions", first: int, last: int, scale: Scale, n_before: int
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Make the updates `first` to `last` (exclusive) of transitions of batch shape (K, B).
 
-        `scale` is the encoder's ``(shift, factor)`` of this moment.
+        `scale` is the encoder's ``(shift, factor)`` of this moment, and `n_before` how many
+        updates the borrower has made so far.
 
         Returns
         -------
@@ -249,6 +251,7 @@ class CompiledLearner:
             The network's weights after the last update, as Keras orders them.
         """
         n_updates = len(transitions.actions)
+        weights = transitions.weights
         # A stretch shorter than an earlier one is filled up, so that nothing is compiled again.
         self._n_compiled = max(self._n_compiled, n_updates)
         batches = [
@@ -259,12 +262,13 @@ class CompiledLearner:
                 transitions.rewards.astype(np.float32, copy=False),
                 transitions.next_states,
                 transitions.discounts.astype(np.float32, copy=False),
+                _ones(transitions) if weights is None else weights.astype(np.float32, copy=False),
             )
         ]
         try:
             # (Arrays, not numbers: TensorFlow would compile anew for every other number.)
-            bounds = np.array(first, np.int32), np.array(last, np.int32)
-            errors, weights = self._learn(*bounds, *batches, *scale)
+            counts = [np.array(count, np.int32) for count in (first, last, n_before)]
+            errors, learned = self._learn(*counts, *batches, *scale)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             if not self._jit_compile:
                 raise
@@ -273,48 +277,54 @@ class CompiledLearner:
                 stacklevel=2,
             )
             self._compile(jit_compile=False)
-            return self.learn(transitions, first, last, scale)
-        return errors.numpy()[first:last], [weight.numpy() for weight in weights]
+            return self.learn(transitions, first, last, scale, n_before)
+        return errors.numpy()[first:last], [weight.numpy() for weight in learned]
 
     def _learn_stretch(
         self,
         first: Any,
         last: Any,
+        n_before: Any,
         states: Any,
         actions: Any,
         rewards: Any,
         next_states: Any,
         discounts: Any,
+        weights: Any,
         shift: Any,
         factor: Any,
     ) -> Any:
         """The compiled loop. All arrays are of batch shape (K, B)."""
         states = self._encode(states, shift, factor)
         next_states = self._encode(next_states, shift, factor)
-        # The target network rests during the stretch: evaluate it once, for all K x B states.
-        K, B = actions.shape
-        flat_states = tf.reshape(next_states, (K * B, *next_states.shape[2:]))
-        target_values = tf.reshape(self.target_model(flat_states), (K, B, -1))
+        rests = self.variant.target_rests
+        if rests:
+            # The target network does not change meanwhile: evaluate it once, for all K x B states.
+            K, B = actions.shape
+            flat_states = tf.reshape(next_states, (K * B, *next_states.shape[2:]))
+            all_outputs = tf.reshape(self.target_model(flat_states), (K, B, -1))
 
         def update(k: Any, errors: Any) -> Any:
-            # y = r + discount * bootstrap value of s'
-            bootstrap = self.bootstrap(target_values[k], lambda: self.model(next_states[k]))
-            targets = rewards[k] + discounts[k] * bootstrap
-            error = self._descend(states[k], actions[k], tf.stop_gradient(targets))
+            target_outputs = all_outputs[k] if rests else self.target_model(next_states[k])
+            targets = self.variant.targets(
+                rewards[k], discounts[k], target_outputs, lambda: self.model(next_states[k])
+            )
+            error = self._descend(states[k], actions[k], tf.stop_gradient(targets), weights[k])
+            if not rests:
+                n_updates = n_before + (k - first) + 1
+                is_due = n_updates % self.variant.target_update_freq == 0
+                self._move_target(tf.cast(is_due, tf.float32))
             return k + 1, tf.tensor_scatter_nd_update(errors, [[k]], [error])
 
         errors = tf.while_loop(lambda k, _: k < last, update, (first, tf.zeros_like(rewards)))[1]
         return errors, [tf.identity(weight) for weight in self.model.weights]
 
-    def _descend(self, states: Any, actions: Any, targets: Any) -> Any:
-        """One step of gradient descent on the Huber loss; the TD errors before it."""
+    def _descend(self, states: Any, actions: Any, targets: Any, weights: Any) -> Any:
+        """One step of gradient descent on the weighted loss; the TD errors before it."""
         with tf.GradientTape() as tape:
-            values = tf.gather(self.model(states, training=True), actions, batch_dims=1)
-            errors = targets - values
-            # Huber: e^2 / 2 up to delta, then straight on with slope delta
-            size = tf.abs(errors)
-            bounded = tf.minimum(size, self.huber_delta)
-            loss = tf.reduce_mean(bounded * (size - 0.5 * bounded))
+            outputs = self.model(states, training=True)
+            losses, errors = self.variant.losses(outputs, actions, targets)
+            loss = tf.reduce_mean(weights * losses)
         variables = self.model.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         return errors
@@ -330,6 +340,10 @@ class CompiledLearner:
         )
         parts = [tf.one_hot(components[..., i], int(n)) for i, n in enumerate(categories)]
         return tf.concat(parts, axis=-1)
+
+
+def _ones(transitions: "Transitions") -> np.ndarray:
+    return np.ones(transitions.actions.shape, np.float32)
 
 
 def _fill_up(array: np.ndarray, n_updates: int) -> np.ndarray:

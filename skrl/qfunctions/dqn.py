@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Self
 
 import gymnasium
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from numpy.random import Generator
 from sklearn.base import clone
 
@@ -15,8 +16,12 @@ from skrl.base import QFunction, States, Transitions, Values
 from skrl.qfunctions._checks import check_is_built
 from skrl.qfunctions.encoding import StateEncoder
 from skrl.qfunctions.learner_state import LearnerState
-from skrl.qfunctions.networks import ACTIVATIONS, convolutional_network, dense_network
+from skrl.qfunctions.networks import ACTIVATIONS, build, convolutional_network, dense_network
 from skrl.qfunctions.numpy_network import NumpyNetwork, dense_activations
+
+# A target network that changes less often than every so many updates is evaluated for all of them
+# at once.
+LONG_REST = 16
 
 # Learns while the main thread acts. One thread is enough: TensorFlow has threads of its own.
 _background = ThreadPoolExecutor(1, thread_name_prefix="skrl-learning")
@@ -37,25 +42,34 @@ class DQN(QFunction):
     activation : {"relu", "tanh"}, default="relu"
         Of the hidden layers.
     network : callable or None, default=None
-        Builds the network, ``(state_shape, n_actions) -> keras.Model``, instead of the two
-        parameters above. A function that can be imported, not a lambda, if the agent is to be
-        saved. Images (states of at least two axes) get
-        `skrl.qfunctions.networks.convolutional_network` by default.
+        Builds the network, ``(state_shape, n_outputs) -> keras.Model``, instead of the two
+        parameters above; `n_outputs` is the number of actions, and one more if `dueling`. A
+        function that can be imported, not a lambda, if the agent is to be saved. Images (states
+        of at least two axes) get `skrl.qfunctions.networks.convolutional_network` by default.
     learning_rate : float, default=1e-3
         Step size of the optimizer, > 0.
     optimizer : str or callable, default="adam"
         A Keras optimizer's name, or a function ``learning_rate -> keras.optimizers.Optimizer``,
         such as the class itself or one that sets further arguments.
     target_update_freq : int, default=128
-        Updates between two copies of the weights to the target network.
+        Updates between two changes of the target network.
+    tau : float in (0, 1], default=1.0
+        How far a change takes the target network towards the online network. 1 copies the weights.
+        A small number with ``target_update_freq=1`` lets the target network follow slowly all the
+        time (soft updates; Lillicrap et al., 2016, "Continuous control with deep reinforcement
+        learning").
     double : bool, default=True
         Double DQN: the online network chooses the action in the next state, the target network
         says what it is worth, which overestimates less (van Hasselt et al., 2016, "Deep
         reinforcement learning with double Q-learning").
+    dueling : bool, default=False
+        Dueling network: the value of a state and the advantages of its actions are learned apart,
+        ``Q(s, a) = V(s) + A(s, a) - mean_b A(s, b)`` (Wang et al., 2016, "Dueling network
+        architectures for deep reinforcement learning"). Both streams share all hidden layers.
     huber_delta : float, default=1.0
         Size of an error from which on the loss grows linearly, > 0.
     scale_states : bool, default=True
-        Standardize states of arbitrary units by the first 1,000 that are learned from (images
+        Standardize states of arbitrary units by those that are learned from, at first (images
         are divided by 255). See `skrl.qfunctions.encoding.StateEncoder`.
 
     Attributes
@@ -91,7 +105,9 @@ class DQN(QFunction):
         learning_rate: float = 1e-3,
         optimizer: str | Callable[[float], Any] = "adam",
         target_update_freq: int = 128,
+        tau: float = 1.0,
         double: bool = True,
+        dueling: bool = False,
         huber_delta: float = 1.0,
         scale_states: bool = True,
     ) -> None:
@@ -101,34 +117,91 @@ class DQN(QFunction):
         self.learning_rate = learning_rate
         self.optimizer = optimizer
         self.target_update_freq = target_update_freq
+        self.tau = tau
         self.double = double
+        self.dueling = dueling
         self.huber_delta = huber_delta
         self.scale_states = scale_states
 
     # ---- what a variant overrides -------------------------------------------------------------
 
-    def bootstrap(self, target_values: Any, next_values: Callable[[], Any]) -> Any:
-        """Value of the next states, in TensorFlow operations.
+    def n_outputs(self, n_actions: int) -> int:
+        """How many outputs the network has."""
+        return n_actions + self.dueling
+
+    def values_of(self, outputs: Any) -> Any:
+        """Q(s, .) from the network's outputs, in TensorFlow operations; it must be linear.
 
         Parameters
         ----------
-        target_values : tensor of shape (B, n_actions)
-            Q(s', .) of the target network.
-        next_values : callable
-            Gives Q(s', .) of the online network, a tensor of shape (B, n_actions).
+        outputs : tensor of shape (B, n_outputs)
+            What the network says about B states.
+
+        Returns
+        -------
+        tensor of shape (B, n_actions)
+        """
+        from skrl.qfunctions.operations import duel
+
+        return duel(outputs, axis=1) if self.dueling else outputs
+
+    def targets(
+        self,
+        rewards: Any,
+        discounts: Any,
+        target_outputs: Any,
+        next_outputs: Callable[[], Any],
+    ) -> Any:
+        """What is learned: the targets of B transitions, in TensorFlow operations.
+
+        Parameters
+        ----------
+        rewards, discounts : tensor of shape (B,)
+            Those of the transitions.
+        target_outputs : tensor of shape (B, n_outputs)
+            What the target network says about the next states s'.
+        next_outputs : callable
+            Gives what the online network says about them.
 
         Returns
         -------
         tensor of shape (B,)
         """
+        from skrl.qfunctions.operations import pick
+
+        best = self.best_actions(target_outputs, next_outputs)
+        # y = r + discount * Q_target(s', a*)
+        return rewards + discounts * pick(self.values_of(target_outputs), best)
+
+    def best_actions(self, target_outputs: Any, next_outputs: Callable[[], Any]) -> Any:
+        """The actions a* in the next states whose value counts, a tensor of shape (B,)."""
         import tensorflow as tf
 
-        if self.double:
-            # Q_target(s', argmax_a Q_online(s', a))
-            chosen = tf.argmax(next_values(), axis=1)
-            return tf.gather(target_values, chosen, batch_dims=1)
-        # max_a Q_target(s', a)
-        return tf.reduce_max(target_values, axis=1)
+        # argmax_a Q_online(s', a) if double, else argmax_a Q_target(s', a)
+        outputs = next_outputs() if self.double else target_outputs
+        return tf.argmax(self.values_of(outputs), axis=1)
+
+    def losses(self, outputs: Any, actions: Any, targets: Any) -> tuple[Any, Any]:
+        """How far the network is from the targets, in TensorFlow operations.
+
+        Parameters
+        ----------
+        outputs : tensor of shape (B, n_outputs)
+            What the online network says about the states.
+        actions : tensor of shape (B,)
+            Those of the transitions.
+        targets : tensor
+            What `targets` gave.
+
+        Returns
+        -------
+        losses, td_errors : tensor of shape (B,)
+        """
+        from skrl.qfunctions.operations import huber, pick
+
+        # delta = y - Q(s, a)
+        td_errors = targets - pick(self.values_of(outputs), actions)
+        return huber(td_errors, self.huber_delta), td_errors
 
     # ---- the QFunction interface --------------------------------------------------------------
 
@@ -145,6 +218,7 @@ class DQN(QFunction):
         self._encoder = StateEncoder(state_space, self.scale_states)
         model = self._build_model()
         self._activations = dense_activations(model)
+        self._output_matrix = self._find_output_matrix()
         self.n_updates_ = 0
         self._learner = None
         self.learner_state = LearnerState(model.get_weights(), model.get_weights())
@@ -163,6 +237,11 @@ class DQN(QFunction):
         except AttributeError:
             check_is_built(self)
             raise
+
+    def encode(self, states: States) -> Float[np.ndarray, "m n_features"]:
+        """The inputs of the network, in one row per state: scaled, or one-hot."""
+        check_is_built(self)
+        return self._encoder.encode(states)
 
     def update(self, transitions: Transitions) -> Float[np.ndarray, "*batch"]:
         """Make one update per batch of transitions, all in one compiled call.
@@ -187,12 +266,18 @@ class DQN(QFunction):
         that has no such copy learns when the update is finished.)
         """
         check_is_built(self)
-        if self._numpy_network is None or transitions.actions.ndim == 1:
+        has_own_way = type(self).update is not DQN.update  # a subclass that is not to be bypassed
+        if has_own_way or self._numpy_network is None or transitions.actions.ndim == 1:
             return super().start_update(transitions)
         self._see(transitions)
         self._learning = _background.submit(self._learn, transitions)
         learned = self._learning.result
         return lambda: self._adopt(transitions, *learned())
+
+    @property
+    def target_rests(self) -> bool:
+        """Whether the target network changes so seldom that it pays to evaluate it beforehand."""
+        return self.target_update_freq >= LONG_REST
 
     def _see(self, transitions: Transitions) -> None:
         """Adapt the scale of the states."""
@@ -204,13 +289,17 @@ class DQN(QFunction):
         n_updates, done, errors = len(transitions.actions), 0, []
         with self._borrowed_learner() as learner:
             while done < n_updates:
-                until_target = self.target_update_freq - self.n_updates_ % self.target_update_freq
-                last = min(done + until_target, n_updates)
-                td_errors, weights = learner.learn(transitions, done, last, self._encoder.scale)
+                last = n_updates
+                if self.target_rests:
+                    age = self.n_updates_ % self.target_update_freq
+                    last = min(done + self.target_update_freq - age, n_updates)
+                td_errors, weights = learner.learn(
+                    transitions, done, last, self._encoder.scale, self.n_updates_
+                )
                 errors.append(td_errors)
                 self.n_updates_ += last - done
                 done = last
-                if self.n_updates_ % self.target_update_freq == 0:
+                if self.target_rests and self.n_updates_ % self.target_update_freq == 0:
                     learner.renew_target()
         return np.concatenate(errors), weights
 
@@ -249,36 +338,31 @@ class DQN(QFunction):
             )
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {ACTIVATIONS}, got {self.activation!r}.")
-        for name in ("learning_rate", "huber_delta", "target_update_freq"):
+        for name in ("learning_rate", "huber_delta", "target_update_freq", "tau"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}.")
+        if self.tau > 1:
+            raise ValueError(f"tau must be in (0, 1], got {self.tau!r}.")
 
     def _build_model(self) -> Any:
         """Build the Keras network, the same one for the same seed."""
-        from skrl.qfunctions.compiled import keras, seeded_layers
+        builder: Callable[[tuple[int, ...], int], Any] = self.network or partial(
+            dense_network,
+            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            activation=self.activation,
+        )
+        is_image = self._encoder.state_ndim >= 2 and self._encoder.n_categories is None
+        if self.network is None and is_image:
+            builder = convolutional_network
+        return build(builder, self._encoder.shape, self.n_outputs(self.n_actions_), self._seed)
 
-        with seeded_layers(self._seed):
-            if self.network is not None:
-                model = self.network(self._encoder.shape, self.n_actions_)
-            elif self._encoder.state_ndim >= 2 and self._encoder.n_categories is None:
-                model = convolutional_network(self._encoder.shape, self.n_actions_)
-            else:
-                model = dense_network(
-                    self._encoder.shape,
-                    self.n_actions_,
-                    tuple(self.hidden_layer_sizes),
-                    self.activation,
-                )
-            if not isinstance(model, keras.Model):
-                raise TypeError(f"network must build a keras.Model, got {model!r}.")
-            if not model.built:
-                model.build((None, *self._encoder.shape))
-        if model.output_shape != (None, self.n_actions_):
-            raise ValueError(
-                f"network must give one value per action, shape (None, {self.n_actions_}), but "
-                f"its output has the shape {model.output_shape}."
-            )
-        return model
+    def _find_output_matrix(self) -> Float32[np.ndarray, "n_outputs n_actions"] | None:
+        """What turns the network's outputs into values, as a matrix; None for outputs as such."""
+        import tensorflow as tf
+
+        n_outputs = self.n_outputs(self.n_actions_)
+        matrix: np.ndarray = self.values_of(tf.eye(n_outputs)).numpy()
+        return None if np.array_equal(matrix, np.eye(n_outputs)) else matrix
 
     def _find_learner(self) -> Any:
         """Find the compiled learner for networks like this one; the first time, make it."""
@@ -292,21 +376,27 @@ class DQN(QFunction):
                 self._build_model(),
                 make_optimizer(self.optimizer, self.learning_rate),
                 StateEncoder(self.state_space_, self.scale_states),
-                clone(self).bootstrap,
-                self.huber_delta,
+                self._variant(),
                 has_own_rate,
             )
 
         # Everything that is compiled into the learner.
         parameters = self.get_params(deep=False)
         parameters["hidden_layer_sizes"] = tuple(self.hidden_layer_sizes)
-        for name in ("target_update_freq", "scale_states"):
-            del parameters[name]
+        del parameters["scale_states"]
+        if self.target_rests:
+            del parameters["target_update_freq"]
         if has_own_rate:
             del parameters["learning_rate"]
         counts = self._encoder.n_categories
         space = self._encoder.shape, None if counts is None else tuple(counts.tolist())
         return shared_learner((type(self), *parameters.items(), space, self.n_actions_), make)
+
+    def _variant(self) -> Self:
+        """A copy that knows what kind of DQN this is, and nothing that it has learned."""
+        variant: Self = clone(self)
+        variant.n_actions_ = self.n_actions_
+        return variant
 
     @contextmanager
     def _borrowed_learner(self) -> Iterator[Any]:
@@ -329,7 +419,9 @@ class DQN(QFunction):
         self.weights_ = weights
         self._numpy_network = None
         if self._activations is not None:
-            self._numpy_network = NumpyNetwork(self._activations, self._encoder)
+            self._numpy_network = NumpyNetwork(
+                self._activations, self._encoder, self._output_matrix
+            )
             self._numpy_network.load(weights)
 
     def __getstate__(self) -> dict[str, Any]:

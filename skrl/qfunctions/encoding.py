@@ -6,8 +6,10 @@ import gymnasium
 import numpy as np
 from jaxtyping import Float32, Shaped
 
-# States that are seen before the scale of unbounded states is fixed.
-N_STATES_FOR_SCALE = 1000
+# How many states are learned from, the same ones several times, before the scale is fixed. The
+# first steps of a random walk, all near the start, would be too few: MountainCar's valley is a
+# tenth as wide as the way to the goal.
+N_STATES_FOR_SCALE = 1_000_000
 
 
 class StateEncoder:
@@ -15,9 +17,10 @@ class StateEncoder:
 
     - Discrete and MultiDiscrete states become one-hot vectors.
     - Images (Box of dtype uint8) and MultiBinary states are scaled by their bounds to [0, 1].
-    - Any other Box is standardized, ``(s - mean) / deviation``, by the first 1,000 states or more
-      that are learned from: the raw units of a state (metres, radians per second) are arbitrary,
-      and a network learns best from numbers around 1.
+    - Any other Box is standardized, ``(s - mean) / deviation``, by the first 1,000,000 states
+      that are learned from (16,000 batches of 64; the scale adapts up to then): the raw units of
+      a state (metres, radians per second) are arbitrary, and a network learns best from numbers
+      around 1.
 
     Parameters
     ----------
@@ -93,6 +96,13 @@ class StateEncoder:
         self.factor = (1 / deviation).astype(np.float32)
         self.is_fixed = self._n_seen >= N_STATES_FOR_SCALE
         return True
+
+    def encode(self, states: Shaped[np.ndarray, "..."]) -> Float32[np.ndarray, "m n_features"]:
+        """Encode a batch of states, each in one row."""
+        if self.n_categories is not None:
+            return self.one_hot(states)
+        scaled = (states.astype(np.float32) - self.shift) * self.factor
+        return scaled.reshape(len(states), -1)
 
     def one_hot(self, states: Shaped[np.ndarray, "..."]) -> Float32[np.ndarray, "m width"]:
         """Encode a batch of Discrete or MultiDiscrete states.

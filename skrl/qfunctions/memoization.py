@@ -7,14 +7,15 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Discrete
-from jaxtyping import Float64, Integer, Shaped
+from jaxtyping import Float64, Int64, Integer, Shaped
 from numpy.random import Generator
 
-from skrl.base import QFunction, States, Transitions, Values
+from skrl.base import Actions, QFunction, States, Transitions, Values
 from skrl.qfunctions._checks import check_is_built
 
-# What `snapshot` gives: the table, and the row of each known state (None for Discrete states).
-Snapshot = tuple[np.ndarray, dict[bytes, int] | None]
+# What `snapshot` gives: the table, the number of updates of each entry (None where they are not
+# counted), and the row of each known state (None for Discrete states).
+Snapshot = tuple[np.ndarray, np.ndarray | None, dict[bytes, int] | None]
 
 
 class MemoizationQFunction(QFunction):
@@ -22,22 +23,48 @@ class MemoizationQFunction(QFunction):
 
     Each transition (s, a, r, s') moves its entry a step towards the target::
 
-        Q(s, a) <- Q(s, a) + learning_rate * (r + discount * max_b Q(s', b) - Q(s, a))
+        Q(s, a) <- Q(s, a) + alpha_n * (r + discount * max_b Q(s', b) - Q(s, a))
+
+    where the step size of the n-th update of this entry, n = 1, 2, ..., is::
+
+        alpha_n = learning_rate / (1 + learning_rate_decay * (n - 1))
+
+    A constant step size (no decay) never stops following the noise of a random world; one that
+    falls as 1/n averages it out, and the values converge to the optimal ones as long as every
+    entry is updated again and again. Well-known choices are
+
+    ============= =================== =============================================================
+    learning_rate learning_rate_decay
+    ============= =================== =============================================================
+    any           0                   constant; with 1 the entry becomes the newest target, which is
+                                      right in a deterministic world
+    1             1                   1/n: the entry is the mean of its targets. Early targets, made
+                                      from values that knew nothing yet, count as much as late ones:
+                                      slow where rewards come late
+    1             1 - gamma           1 / (1 + (1 - gamma) (n - 1)): falls late enough for values
+                                      to travel first (Wainwright, 2019)
+    ============= =================== =============================================================
 
     A `gymnasium.spaces.Discrete` state is the number of its row. In every other space a state is
     recognised by its exact content and gets a row when it is first learned from, which makes
     sense where the same states come again and again; states that were never learned from are
     worth `initial_value`.
 
-    All errors of a batch are computed before its update. Where a state and action occur several
-    times in a batch, all of their steps are added up, so that n equal transitions make a step n
-    times as long: keep ``learning_rate`` times the number of repetitions below 2.
+    All errors of a batch are computed before its update. Where a state and action occur m times in
+    a batch, their m steps are added up. With a constant step size, keep ``learning_rate`` times m
+    below 2. With a decay, all m rows count first, and then each makes the step of the last of them,
+    but no more than 1/m, so that together they never go beyond the mean of their targets.
+
+    `Transitions.weights`, where given, multiply the steps of their rows.
 
     Parameters
     ----------
     learning_rate : float in (0, 1]
-        Length of the step towards the target. 1 is right in a deterministic world; the more
-        random the world, the smaller.
+        Length of the first step towards the target, and of every step without decay. 1 is right in
+        a deterministic world; the more random the world, the smaller, or the faster its decay.
+    learning_rate_decay : float >= 0
+        How fast the steps of an entry become shorter with each of its updates. After
+        ``1 / learning_rate_decay`` updates they are half as long. 0 keeps them constant.
     initial_value : float
         Value of every action at the beginning. A value that is higher than what can be earned
         makes a greedy agent try everything (optimistic initial values; Sutton & Barto, 2018,
@@ -48,6 +75,9 @@ class MemoizationQFunction(QFunction):
     table_ : ndarray of shape (n_states, n_actions), dtype float64
         The table. Row i is that of state i in a Discrete space, and that of the i-th state
         learned from otherwise.
+    n_updates_ : ndarray of shape (n_states, n_actions), dtype int64, or None
+        How often each entry was updated. None if `learning_rate_decay` was 0 when the table was
+        built: then nobody needs to count.
     state_space_ : gymnasium.Space
         Space of one state.
     n_actions_ : int
@@ -57,7 +87,12 @@ class MemoizationQFunction(QFunction):
     ----------
     C. Watkins (1989), "Learning from delayed rewards", PhD thesis, Cambridge.
     C. Watkins & P. Dayan (1992), "Q-learning", Machine Learning 8, 279-292.
-    R. Sutton & A. Barto (2018), "Reinforcement learning", section 6.5 and equation 6.8.
+    R. Sutton & A. Barto (2018), "Reinforcement learning", section 6.5 and equation 6.8; on step
+    sizes section 2.5 and equation 2.7.
+    E. Even-Dar & Y. Mansour (2003), "Learning rates for Q-learning", Journal of Machine Learning
+    Research 5, 1-25.
+    M. Wainwright (2019), "Stochastic approximation with cone-contractive operators: sharp
+    l_inf-bounds for Q-learning", arXiv:1905.06265.
 
     Examples
     --------
@@ -80,12 +115,22 @@ class MemoizationQFunction(QFunction):
 
     # The table is one ndarray. Python lists as rows would make the update of a single transition
     # 0.3 us faster, but each look at a state 0.3 us slower, and batches very much slower.
-    _table: Float64[np.ndarray, "n_rows n_actions"]
+    _table: Float64[np.ndarray, "n_rows n_columns"]
+    _n_updates: Int64[np.ndarray, "n_rows n_columns"] | None
     _row_of_key: dict[bytes, int] | None
+    _n_columns: int
     _state_shape: tuple[int, ...]
+    # A row holds n_actions numbers for each table: `DoubleMemoizationQFunction` has two.
+    _n_tables = 1
 
-    def __init__(self, learning_rate: float = 0.1, initial_value: float = 0.0) -> None:
+    def __init__(
+        self,
+        learning_rate: float = 0.1,
+        learning_rate_decay: float = 0.0,
+        initial_value: float = 0.0,
+    ) -> None:
         self.learning_rate = learning_rate
+        self.learning_rate_decay = learning_rate_decay
         self.initial_value = initial_value
 
     def build(
@@ -101,12 +146,18 @@ class MemoizationQFunction(QFunction):
         TypeError
             If a parameter is no number, or the states are no arrays.
         ValueError
-            If the learning rate is not in (0, 1], the initial value is not finite, there is no
-            action, or a Discrete space does not count from 0.
+            If the learning rate is not in (0, 1], its decay is negative or not finite, the initial
+            value is not finite, there is no action, or a Discrete space does not count from 0.
         """
         _check_number("learning_rate", self.learning_rate)
         if not 0 < self.learning_rate <= 1:
             raise ValueError(f"learning_rate must be in (0, 1], got {self.learning_rate!r}.")
+        _check_number("learning_rate_decay", self.learning_rate_decay)
+        if not (isfinite(self.learning_rate_decay) and self.learning_rate_decay >= 0):
+            raise ValueError(
+                "learning_rate_decay must be at least 0 and finite, got "
+                f"{self.learning_rate_decay!r}. 0 keeps the step size constant."
+            )
         _check_number("initial_value", self.initial_value)
         if not isfinite(self.initial_value):
             raise ValueError(f"initial_value must be finite, got {self.initial_value!r}.")
@@ -127,7 +178,10 @@ class MemoizationQFunction(QFunction):
         else:
             self._row_of_key = {}
             n_rows = 1
-        self._table = np.full((n_rows, n_actions), self.initial_value, dtype=np.float64)
+        self._n_columns = n_actions * self._n_tables
+        shape = n_rows, self._n_columns
+        self._table = np.full(shape, self.initial_value, dtype=np.float64)
+        self._n_updates = np.zeros(shape, dtype=np.int64) if self.learning_rate_decay else None
         self._state_shape = state_space.shape
         self.state_space_, self.n_actions_ = state_space, n_actions
         return self
@@ -136,8 +190,17 @@ class MemoizationQFunction(QFunction):
     def table_(self) -> Float64[np.ndarray, "n_states n_actions"]:
         """The table, one row per state."""
         check_is_built(self)
+        return self._table[: self._n_states()]
+
+    @property
+    def n_updates_(self) -> Int64[np.ndarray, "n_states n_actions"] | None:
+        """How often each entry was updated, where that is counted."""
+        check_is_built(self)
+        return None if self._n_updates is None else self._n_updates[: self._n_states()]
+
+    def _n_states(self) -> int:
         # The rows behind those of the known states wait for new ones.
-        return self._table if self._row_of_key is None else self._table[: len(self._row_of_key)]
+        return len(self._table) if self._row_of_key is None else len(self._row_of_key)
 
     def values(self, states: States) -> Values:
         """Look up Q(s, .), shape (m, n_actions), dtype float64; see `QFunction.values`.
@@ -166,8 +229,8 @@ class MemoizationQFunction(QFunction):
         NotFittedError
             Before `build`.
         ValueError
-            If a state or action is out of range, or a reward or discount is not finite. The
-            update it belongs to is not made.
+            If a state or action is out of range, or a reward, discount or weight is not finite.
+            The update it belongs to is not made.
         """
         try:
             if transitions.actions.shape == (1,):
@@ -188,30 +251,38 @@ class MemoizationQFunction(QFunction):
             row = self._rows(transitions.states, remember=True).item()
             next_row = self._rows(transitions.next_states).item()
         action = transitions.actions.item()
-        if not 0 <= action < self.n_actions_:
+        if not 0 <= action < self._n_columns:
             raise self._bad_action(action)
         table = self._table
         value = table.item(row, action)
 
         # target = r + discount * max_b Q(s', b), where the discount is 0 if s' is terminal
-        bootstrap = max(table[next_row].tolist())
+        bootstrap = self._bootstrap(table[next_row].tolist(), action)
         target = transitions.rewards.item() + transitions.discounts.item() * bootstrap
-        # delta = target - Q(s, a)
-        td_error = target - value
-        if not isfinite(td_error):
-            raise self._bad_error(td_error)
-        # Q(s, a) <- Q(s, a) + learning_rate * delta
-        table[row, action] = value + float(self.learning_rate) * td_error
+        # delta = weight * (target - Q(s, a))
+        td_error = delta = target - value
+        if transitions.weights is not None:
+            delta *= transitions.weights.item()
+        if not isfinite(delta):
+            raise self._bad_error(delta)
+
+        step_size = float(self.learning_rate)
+        n_updates = self._n_updates
+        if n_updates is not None:
+            n_before = n_updates.item(row, action)
+            n_updates[row, action] = n_before + 1
+            # alpha_n = learning_rate / (1 + learning_rate_decay * (n - 1)), where n = n_before + 1
+            step_size /= 1 + float(self.learning_rate_decay) * n_before
+        # Q(s, a) <- Q(s, a) + alpha_n * delta
+        table[row, action] = value + step_size * delta
         return np.array([td_error])
 
     def _update_many(self, transitions: Transitions) -> Float64[np.ndarray, "*batch"]:
         actions, rewards = transitions.actions, transitions.rewards
-        lowest, highest = actions.min(initial=0).item(), actions.max(initial=0).item()
-        if lowest < 0 or highest >= self.n_actions_:
-            raise self._bad_action(lowest if lowest < 0 else highest)
+        self._check_actions(actions, self._n_columns)
         # Where Q(s, a) stands if the table is written in one line: np.add.at is faster there.
         rows = self._rows(transitions.states, remember=True)
-        cells = rows.astype(np.int64) * self.n_actions_ + actions
+        cells = rows.astype(np.int64) * self._n_columns + actions
         next_rows = self._rows(transitions.next_states)
         line = self._table.reshape(-1)
 
@@ -219,15 +290,42 @@ class MemoizationQFunction(QFunction):
         # Once for a batch of shape (B,), with k = (); K times for one of shape (K, B).
         for k in np.ndindex(actions.shape[:-1]):
             # target = r + discount * max_b Q(s', b), where the discount is 0 if s' is terminal
-            bootstraps = self._table.take(next_rows[k], axis=0).max(axis=1)
+            bootstraps = self._bootstraps(self._table.take(next_rows[k], axis=0), actions[k])
             targets = rewards[k] + transitions.discounts[k] * bootstraps
-            # delta = target - Q(s, a)
-            td_errors[k] = targets - line[cells[k]]
-            if not np.isfinite(td_errors[k]).all():
-                raise self._bad_error(td_errors[k])
-            # Q(s, a) <- Q(s, a) + learning_rate * delta, adding up where (s, a) occurs repeatedly
-            np.add.at(line, cells[k], self.learning_rate * td_errors[k])
+            # delta = weight * (target - Q(s, a))
+            td_errors[k] = deltas = targets - line[cells[k]]
+            if transitions.weights is not None:
+                deltas = deltas * transitions.weights[k]
+            if not np.isfinite(deltas).all():
+                raise self._bad_error(deltas)
+            # Q(s, a) <- Q(s, a) + alpha_n * delta, adding up where (s, a) occurs repeatedly
+            np.add.at(line, cells[k], self._step_sizes(cells[k]) * deltas)
         return td_errors
+
+    def _bootstrap(self, next_values: list[float], column: int) -> float:
+        """Value of s' in the target of an entry of this column, given Q(s', .)."""
+        return max(next_values)
+
+    def _bootstraps(
+        self, next_values: Float64[np.ndarray, "B n_columns"], columns: Actions
+    ) -> Float64[np.ndarray, " B"]:
+        """Do the same for a batch."""
+        bootstraps: Float64[np.ndarray, " B"] = next_values.max(axis=1)
+        return bootstraps
+
+    def _step_sizes(self, cells: Int64[np.ndarray, " B"]) -> float | Float64[np.ndarray, " B"]:
+        """Count an update of these entries, and give the step size of each."""
+        learning_rate = float(self.learning_rate)
+        if self._n_updates is None:
+            return learning_rate
+        n_updates = self._n_updates.reshape(-1)
+        n_before = n_updates[cells]
+        np.add.at(n_updates, cells, 1)
+        n = n_updates[cells]
+        # alpha_n = learning_rate / (1 + learning_rate_decay * (n - 1)), at most 1/m for m rows
+        step_sizes = learning_rate / (1 + float(self.learning_rate_decay) * (n - 1))
+        at_most: Float64[np.ndarray, " B"] = np.minimum(step_sizes, 1 / (n - n_before))
+        return at_most
 
     def _rows(
         self, states: Shaped[np.ndarray, "*batch_and_state_shape"], remember: bool = False
@@ -275,22 +373,22 @@ class MemoizationQFunction(QFunction):
         """Make room for `n_rows`, by doubling: on average a state is then copied about once."""
         n_missing = n_rows - len(self._table)
         if n_missing > 0:
-            n_new = max(n_missing, len(self._table))
-            new = np.full((n_new, self.n_actions_), self.initial_value, dtype=np.float64)
+            shape = max(n_missing, len(self._table)), self._n_columns
+            new = np.full(shape, self.initial_value, dtype=np.float64)
             self._table = np.concatenate([self._table, new])
+            if self._n_updates is not None:
+                zeros = np.zeros(shape, dtype=np.int64)
+                self._n_updates = np.concatenate([self._n_updates, zeros])
 
     def snapshot(self) -> Snapshot:
-        """Copy the table; see `QFunction.snapshot`."""
+        """Copy the table and the numbers of its updates; see `QFunction.snapshot`."""
         check_is_built(self)
-        row_of_key = self._row_of_key
-        return self._table.copy(), None if row_of_key is None else row_of_key.copy()
+        return _copy((self._table, self._n_updates, self._row_of_key))
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to a copy of the table; see `QFunction.restore`."""
+        """Go back to what `snapshot` gave; see `QFunction.restore`."""
         check_is_built(self)
-        table, row_of_key = snapshot
-        self._table = table.copy()
-        self._row_of_key = None if row_of_key is None else row_of_key.copy()
+        self._table, self._n_updates, self._row_of_key = _copy(snapshot)
 
     def _bad_shape(self, states: np.ndarray) -> ValueError:
         return ValueError(
@@ -298,16 +396,31 @@ class MemoizationQFunction(QFunction):
             f"(m, *{self._state_shape}), got shape {states.shape}."
         )
 
+    def _check_actions(self, actions: Int64[np.ndarray, "*batch"], end: int) -> None:
+        lowest, highest = actions.min(initial=0).item(), actions.max(initial=0).item()
+        if lowest < 0 or highest >= end:
+            raise self._bad_action(lowest if lowest < 0 else highest)
+
     def _bad_action(self, action: int) -> ValueError:
         return ValueError(f"Actions must be in [0, {self.n_actions_}), got {action}.")
 
     def _bad_error(self, td_errors: object) -> ValueError:
         return ValueError(
-            f"Rewards, discounts and values must be finite, got the TD error {td_errors}. Look "
-            "for NaN or infinity in the environment's rewards; nothing was learned from them."
+            "Rewards, discounts, weights and values must be finite, got the TD error "
+            f"{td_errors}. Look for NaN or infinity in the environment's rewards; nothing was "
+            "learned from them."
         )
 
 
 def _check_number(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}.")
+
+
+def _copy(snapshot: Snapshot) -> Snapshot:
+    table, n_updates, row_of_key = snapshot
+    return (
+        table.copy(),
+        None if n_updates is None else n_updates.copy(),
+        None if row_of_key is None else row_of_key.copy(),
+    )

@@ -1,18 +1,65 @@
 """Keras networks that map states to action values, as builder functions.
 
-A builder is any function ``(state_shape, n_actions) -> keras.Model`` that can be found again by
+A builder is any function ``(state_shape, n_outputs) -> keras.Model`` that can be found again by
 its name (not a lambda), so that agents can be copied and saved. The model takes a batch of states
-as float32, already scaled or one-hot encoded, and gives one value per action.
+as float32, already scaled or one-hot encoded; for a plain DQN it gives one value per action.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 ACTIVATIONS = ("relu", "tanh", "linear")
 
 
+def build(
+    builder: Callable[[tuple[int, ...], int], Any],
+    state_shape: tuple[int, ...],
+    n_outputs: int,
+    seed: int,
+) -> Any:
+    """Call a builder, and check what it has built.
+
+    Parameters
+    ----------
+    builder : callable
+        ``(state_shape, n_outputs) -> keras.Model``.
+    state_shape : tuple of int
+        Shape of one encoded state.
+    n_outputs : int
+        Number of outputs.
+    seed : int
+        The same seed gives the same weights.
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    TypeError
+        If it is no model.
+    ValueError
+        If its output has another shape.
+    """
+    from skrl.qfunctions.compiled import keras, seeded_layers
+
+    with seeded_layers(seed):
+        model = builder(state_shape, n_outputs)
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"network must build a keras.Model, got {model!r}.")
+        if not model.built:
+            model.build((None, *state_shape))
+    if model.output_shape != (None, n_outputs):
+        raise ValueError(
+            f"network must give {n_outputs} numbers per state, an output of shape "
+            f"(None, {n_outputs}), but its output has the shape {model.output_shape}."
+        )
+    return model
+
+
 def dense_network(
     state_shape: tuple[int, ...],
-    n_actions: int,
+    n_outputs: int,
     hidden_layer_sizes: tuple[int, ...] = (64, 64),
     activation: str = "relu",
 ) -> Any:
@@ -22,7 +69,7 @@ def dense_network(
     ----------
     state_shape : tuple of int
         Shape of one encoded state; it is flattened.
-    n_actions : int
+    n_outputs : int
         Number of outputs.
     hidden_layer_sizes : tuple of int
         Width of every hidden layer.
@@ -46,11 +93,11 @@ def dense_network(
     if len(state_shape) != 1:
         layers.append(keras.layers.Flatten())
     layers += [keras.layers.Dense(size, activation) for size in hidden_layer_sizes]
-    output = FewOutputs if n_actions <= FEW else keras.layers.Dense
-    return keras.Sequential([*layers, output(n_actions)])
+    output = FewOutputs if n_outputs <= FEW else keras.layers.Dense
+    return keras.Sequential([*layers, output(n_outputs)])
 
 
-def convolutional_network(state_shape: tuple[int, ...], n_actions: int) -> Any:
+def convolutional_network(state_shape: tuple[int, ...], n_outputs: int) -> Any:
     """Build a small convolutional network for images.
 
     Two convolutions that halve the image, then a dense layer: the first two layers and the form
@@ -60,7 +107,7 @@ def convolutional_network(state_shape: tuple[int, ...], n_actions: int) -> Any:
     ----------
     state_shape : tuple of int
         (height, width) or (height, width, channels) of an image.
-    n_actions : int
+    n_outputs : int
         Number of outputs.
 
     Returns
@@ -92,6 +139,6 @@ def convolutional_network(state_shape: tuple[int, ...], n_actions: int) -> Any:
             keras.layers.Conv2D(32, 4, 2, padding="same", activation="relu"),
             keras.layers.Flatten(),
             keras.layers.Dense(256, activation="relu"),
-            keras.layers.Dense(n_actions),
+            keras.layers.Dense(n_outputs),
         ]
     )

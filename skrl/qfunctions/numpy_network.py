@@ -25,11 +25,20 @@ class NumpyNetwork:
         One per layer: "relu", "tanh" or "linear".
     encoder : StateEncoder
         How states become inputs. Scaling costs nothing: it is folded into the first layer.
+    output_matrix : ndarray of shape (n_outputs, n_actions) or None
+        Turns outputs into action values, and is folded into the last layer, which must be linear.
+        None: the outputs are the values.
     """
 
-    def __init__(self, activations: list[str], encoder: StateEncoder) -> None:
+    def __init__(
+        self,
+        activations: list[str],
+        encoder: StateEncoder,
+        output_matrix: Float32[np.ndarray, "n_outputs n_actions"] | None = None,
+    ) -> None:
         self.activations = activations
         self.encoder = encoder
+        self.output_matrix = output_matrix
 
     def load(self, weights: list[np.ndarray]) -> None:
         """Use these weights: a kernel (n_in, n_out) and a bias (n_out,) for every layer."""
@@ -39,6 +48,12 @@ class NumpyNetwork:
             shift, factor = self.encoder.shift.ravel(), self.encoder.factor.ravel()
             biases[0] = biases[0] - (shift * factor) @ kernels[0]
             kernels[0] = factor[:, None] * kernels[0]
+        if self.output_matrix is not None:
+            # (x W + b) T  =  x (W T) + b T
+            kernels[-1], biases[-1] = (
+                kernels[-1] @ self.output_matrix,
+                biases[-1] @ self.output_matrix,
+            )
         self._matrices = [
             _with_bias(*layer) for layer in zip(kernels, biases, self.activations, strict=True)
         ]
@@ -100,4 +115,5 @@ def dense_activations(model: Any) -> list[str] | None:
         if kind not in (keras.layers.Dense, FewOutputs) or not layer.use_bias:
             return None
         activations.append(keras.activations.serialize(layer.activation))
-    return activations if set(activations) <= set(STAYS_ONE) else None
+    is_known = set(activations) <= set(STAYS_ONE) and activations[-1] == "linear"
+    return activations if is_known else None

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
 from numpy.random import Generator
 
 from skrl.base import Budget, Environment, QFunction, Runner, Transitions
@@ -55,8 +57,10 @@ class ExperienceReplay(Runner):
     600
     """
 
-    # Finishes the stretch of updates that is being learned, if there is one.
-    _finish_update: Callable[[], Any] | None = None
+    buffer_: ReplayBuffer
+
+    # Finishes the stretch of updates that is being learned, if there is one: gives its TD errors.
+    _finish_update: Callable[[], Float[np.ndarray, "K B"]] | None = None
 
     def __init__(
         self,
@@ -81,7 +85,7 @@ class ExperienceReplay(Runner):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
         if not hasattr(self, "buffer_"):
-            self.buffer_ = ReplayBuffer(self.capacity, self.n_step)
+            self.buffer_ = self._make_buffer()
         self.buffer_.cut()
         self._n_new, self._n_seen = 0, len(self.buffer_)
         self._finish_update = None
@@ -91,6 +95,9 @@ class ExperienceReplay(Runner):
                 f"{self._first_learning} steps (learning_starts={self.learning_starts}, "
                 f"train_freq={self.train_freq}). Raise n_steps or lower learning_starts."
             )
+
+    def _make_buffer(self) -> ReplayBuffer:
+        return ReplayBuffer(self.capacity, self.n_step)
 
     @property
     def _first_learning(self) -> int:
@@ -121,7 +128,10 @@ class ExperienceReplay(Runner):
         """Let what was learned in the last stretch come into force."""
         if self._finish_update is not None:
             finish, self._finish_update = self._finish_update, None
-            finish()
+            self._learned(finish())
+
+    def _learned(self, td_errors: Float[np.ndarray, "K B"]) -> None:
+        """Take note of the TD errors of a stretch that came into force. Does nothing by default."""
 
     def end(self) -> None:
         """Finish learning; refuse to call a run a success that learned nothing."""

@@ -3,7 +3,7 @@
 from collections import deque
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 from numpy.random import Generator
 
 from skrl.base import Transitions
@@ -202,8 +202,7 @@ class ReplayBuffer:
             self._store_incoming()
         if not len(self):
             raise ValueError("The replay buffer is empty: add transitions before sampling.")
-        places = rng.integers(self._first, self._n_added, size=(n_batches, batch_size))
-        places %= self.capacity
+        places, weights = self._draw(rng, n_batches, batch_size)
         rows = self._take("rows", self._rows, places)
         return Transitions(
             states=self._take("states", self._frames, rows["state_slots"]),
@@ -213,7 +212,16 @@ class ReplayBuffer:
             discounts=rows["discounts"],
             terminated=rows["terminated"],
             truncated=rows["truncated"],
+            weights=weights,
         )
+
+    def _draw(
+        self, rng: Generator, n_batches: int, batch_size: int
+    ) -> tuple[Int64[np.ndarray, "K B"], Float[np.ndarray, "K B"] | None]:
+        """Choose places among the rows, and the weights of what stands there."""
+        places = rng.integers(self._first, self._n_added, size=(n_batches, batch_size))
+        places %= self.capacity
+        return places, None
 
     def _take(self, name: str, array: np.ndarray, places: Int[np.ndarray, "K B"]) -> np.ndarray:
         """Gather places of an array into memory that is kept, under a name, for the next time."""

@@ -3,6 +3,7 @@
 import dataclasses
 
 import gymnasium
+import numpy as np
 import pytest
 
 from skrl import GymEnvironment, MemoizationQFunction, RandomPolicy, SimpleRunner
@@ -71,8 +72,27 @@ def test_the_best_q_function_is_kept():
     watch = evaluation()
     history, qfunction = run([Forget(), watch], n_steps=800)
     scores = history.evaluations[:, "score"]
-    assert watch.best_score_ == scores.max() > scores[-1]
+    assert watch.best_score_ > scores[-1]
     assert qfunction.table_[:, 1:].any()  # what was learned is there again
+
+
+def test_what_only_looks_like_the_best_does_not_replace_it():
+    """The score that counts is that of fresh episodes, not of the lucky ones."""
+    watch = evaluation(n_episodes=5)
+    history, _qfunction = run([watch], n_steps=3000)
+    scores = history.evaluations[:, "score"]
+    assert scores.max() > 3.2  # by luck: the true mean is at most 30/11 = 2.73
+    assert watch.best_score_ < scores.max()
+
+
+def test_a_solved_run_goes_on_while_it_gets_better():
+    lengths = []
+    for n_iter_no_change in (1, 4):
+        watch = evaluation(reward_threshold=-np.inf, n_iter_no_change=n_iter_no_change)
+        history, _ = run([watch], n_steps=6000)
+        lengths.append(len(history.evaluations))
+        assert lengths[-1] > n_iter_no_change
+    assert lengths[0] < lengths[1] < 46  # so many evaluations are in 6000 steps
 
 
 def test_the_progress_bar_shows_episodes_return_and_speed(capsys):

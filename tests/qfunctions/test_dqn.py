@@ -255,7 +255,8 @@ def test_states_of_arbitrary_units_make_no_difference():
     np.testing.assert_allclose(*errors, atol=1e-3)
 
 
-def test_the_scale_is_fixed_after_the_first_thousand_states():
+def test_the_scale_adapts_to_the_first_states_and_is_then_fixed(monkeypatch):
+    monkeypatch.setattr("skrl.qfunctions.encoding.N_STATES_FOR_SCALE", 1000)
     qfunction = DQN((8,)).build(CARTPOLE, 2, random_state=0)
     rng = np.random.default_rng(0)
     first = make_transitions(rng, (16, 64))

@@ -291,7 +291,8 @@ def test_build_starts_afresh(space):
 def test_clone():
     qfunction = table(learning_rate=0.3, initial_value=2.0)
     copy = clone(qfunction)
-    assert copy.get_params() == {"learning_rate": 0.3, "initial_value": 2.0}
+    assert copy.get_params() == qfunction.get_params()
+    assert (copy.learning_rate, copy.initial_value) == (0.3, 2.0)
     assert not hasattr(copy, "table_")
 
 

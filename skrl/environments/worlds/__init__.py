@@ -2,12 +2,15 @@
 
 import gymnasium
 
+from skrl.environments.worlds.blind_cliffwalk import BlindCliffwalk
 from skrl.environments.worlds.circular_world import CircularWorld
+from skrl.environments.worlds.corridor import Corridor
 from skrl.environments.worlds.interval_world import IntervalWorld
+from skrl.environments.worlds.maximization_bias import MaximizationBias
 
-__all__ = ["CircularWorld", "IntervalWorld"]
+__all__ = ["BlindCliffwalk", "CircularWorld", "Corridor", "IntervalWorld", "MaximizationBias"]
 
-for world in (CircularWorld, IntervalWorld):
+for world in (BlindCliffwalk, CircularWorld, Corridor, IntervalWorld, MaximizationBias):
     # Registering an id twice, as reloading this module would, makes Gymnasium warn.
     if (world_id := f"skrl/{world.__name__}-v0") not in gymnasium.registry:
         gymnasium.register(

@@ -1,0 +1,24 @@
+"""What the variants of DQN are made of, in TensorFlow operations. Loads TensorFlow."""
+
+from typing import Any
+
+from skrl.qfunctions.compiled import tf
+
+
+def pick(values: Any, actions: Any) -> Any:
+    """The values of one action in each row: of shape (B, ...) out of (B, n_actions, ...)."""
+    return tf.gather(values, actions, batch_dims=1)
+
+
+def duel(outputs: Any, axis: int) -> Any:
+    """Put the state value, the first output along an axis, and the advantages together."""
+    value, advantages = tf.split(outputs, [1, -1], axis=axis)
+    # Q(s, a) = V(s) + A(s, a) - mean_b A(s, b)
+    return value + advantages - tf.reduce_mean(advantages, axis=axis, keepdims=True)
+
+
+def huber(errors: Any, delta: float) -> Any:
+    """Huber's loss: e^2 / 2 up to delta, then straight on with slope delta."""
+    size = tf.abs(errors)
+    bounded = tf.minimum(size, delta)
+    return bounded * (size - 0.5 * bounded)

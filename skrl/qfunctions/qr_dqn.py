@@ -1,0 +1,126 @@
+"""Quantile regression: learn how the return is distributed, not only its mean."""
+
+from collections.abc import Callable
+from typing import Any
+
+from skrl.qfunctions.dqn import DQN
+
+
+class QRDQN(DQN):
+    """Quantile-regression DQN: N quantiles of the return for every action.
+
+    The value of an action is the mean of its quantiles. Each quantile learns from all N targets,
+    by a loss that punishes errors above and below it unequally: the i-th settles where a fraction
+    ``tau_i = (i + 1/2) / N`` of the returns lies below (Dabney, Rowland, Bellemare & Munos, 2018,
+    "Distributional reinforcement learning with quantile regression").
+
+    Parameters
+    ----------
+    n_quantiles : int, default=50
+        N. A `network` of one's own has N times as many outputs as for a `DQN`.
+    hidden_layer_sizes, activation, network, learning_rate, optimizer, target_update_freq, tau
+        See `DQN`.
+    double, dueling, scale_states : bool
+        See `DQN`. Dueling networks have N quantiles of V(s) and of every A(s, a).
+    huber_delta : float, default=1.0
+        kappa: size of an error from which on the loss grows linearly, > 0.
+
+    Examples
+    --------
+    >>> import gymnasium, numpy as np
+    >>> from skrl import QRDQN
+    >>> space = gymnasium.make("CartPole-v1").observation_space
+    >>> qfunction = QRDQN(n_quantiles=8).build(space, n_actions=2, random_state=0)
+    >>> qfunction.values(np.zeros((5, 4), np.float32)).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self,
+        n_quantiles: int = 50,
+        *,
+        hidden_layer_sizes: tuple[int, ...] = (64, 64),
+        activation: str = "relu",
+        network: Callable[[tuple[int, ...], int], Any] | None = None,
+        learning_rate: float = 1e-3,
+        optimizer: str | Callable[[float], Any] = "adam",
+        target_update_freq: int = 128,
+        tau: float = 1.0,
+        double: bool = True,
+        dueling: bool = False,
+        huber_delta: float = 1.0,
+        scale_states: bool = True,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes,
+            activation,
+            network,
+            learning_rate=learning_rate,
+            optimizer=optimizer,
+            target_update_freq=target_update_freq,
+            tau=tau,
+            double=double,
+            dueling=dueling,
+            huber_delta=huber_delta,
+            scale_states=scale_states,
+        )
+        self.n_quantiles = n_quantiles
+
+    def n_outputs(self, n_actions: int) -> int:
+        """How many outputs the network has: N for every action, and N more if dueling."""
+        return self.n_quantiles * super().n_outputs(n_actions)
+
+    def quantiles_of(self, outputs: Any) -> Any:
+        """The quantiles, of shape (B, n_actions, N), from outputs of shape (B, n_outputs)."""
+        import tensorflow as tf
+
+        from skrl.qfunctions.operations import duel
+
+        quantiles = tf.reshape(
+            outputs, (-1, outputs.shape[-1] // self.n_quantiles, self.n_quantiles)
+        )
+        return duel(quantiles, axis=1) if self.dueling else quantiles
+
+    def values_of(self, outputs: Any) -> Any:
+        """Q(s, .), the mean of the quantiles; see `DQN.values_of`."""
+        import tensorflow as tf
+
+        # Q(s, a) = 1/N sum_i theta_i(s, a)
+        return tf.reduce_mean(self.quantiles_of(outputs), axis=2)
+
+    def targets(
+        self,
+        rewards: Any,
+        discounts: Any,
+        target_outputs: Any,
+        next_outputs: Callable[[], Any],
+    ) -> Any:
+        """N targets for each of B transitions, shape (B, N); see `DQN.targets`."""
+        from skrl.qfunctions.operations import pick
+
+        best = self.best_actions(target_outputs, next_outputs)
+        quantiles = pick(self.quantiles_of(target_outputs), best)
+        # y_j = r + discount * theta_j(s', a*)
+        return rewards[:, None] + discounts[:, None] * quantiles
+
+    def losses(self, outputs: Any, actions: Any, targets: Any) -> tuple[Any, Any]:
+        """Quantile Huber losses and TD errors of the means, each of shape (B,)."""
+        import tensorflow as tf
+
+        from skrl.qfunctions.operations import huber, pick
+
+        quantiles = pick(self.quantiles_of(outputs), actions)
+        # u_ij = y_j - theta_i, of shape (B, N, N)
+        errors = targets[:, None, :] - quantiles[:, :, None]
+        levels = (tf.range(self.n_quantiles, dtype=tf.float32) + 0.5) / self.n_quantiles
+        # rho_i(u) = |tau_i - [u < 0]| * huber(u) / kappa
+        weights = tf.abs(levels[:, None] - tf.cast(errors < 0, tf.float32))
+        losses = weights * huber(errors, self.huber_delta) / self.huber_delta
+        # the sum over the quantiles i of the mean over the targets j
+        losses = tf.reduce_sum(tf.reduce_mean(losses, axis=2), axis=1)
+        return losses, tf.reduce_mean(targets, axis=1) - tf.reduce_mean(quantiles, axis=1)
+
+    def _validate(self) -> None:
+        super()._validate()
+        if not self.n_quantiles >= 1:
+            raise ValueError(f"n_quantiles must be at least 1, got {self.n_quantiles!r}.")

@@ -1,0 +1,58 @@
+"""What returns over several steps are worth (Sutton & Barto, 2018, chapter 7)."""
+
+import numpy as np
+from gymnasium.spaces import Discrete
+
+from skrl import MemoizationQFunction, Transitions
+from skrl.environments.worlds import Corridor
+from skrl.runners import ReplayBuffer
+
+LEFT, RIGHT = 0, 1
+
+
+def walks(n, n_walks, rng):
+    """Walks from one end of the corridor to the other, with a step back now and then."""
+    world = Corridor(n)
+    rows = []
+    for _ in range(n_walks):
+        state, _ = world.reset()
+        terminated = False
+        while not terminated:
+            action = RIGHT if rng.random() < 0.9 else LEFT
+            next_state, reward, terminated, _, _ = world.step(action)
+            rows.append((state, action, reward, next_state, terminated))
+            state = next_state
+    states, actions, rewards, next_states, terminated = map(np.array, zip(*rows, strict=True))
+    no = np.zeros(len(rows), dtype=bool)
+    return Transitions(
+        states, actions, rewards, next_states, 1.0 - terminated, terminated, no, env_ids=0 * states
+    )
+
+
+def n_updates_until_learned(n_step, transitions, n, rng):
+    """Updates until the value of the start is half of what it should become."""
+    discount_factor = 0.99
+    buffer = ReplayBuffer(capacity=1000, n_step=n_step, discount_factor=discount_factor)
+    buffer.add(transitions)
+    buffer.cut()
+    qfunction = MemoizationQFunction(learning_rate=1 / 4).build(Discrete(n + 1), 2, 0)
+    stretch = 4
+    for n_updates in range(stretch, 5_000, stretch):
+        qfunction.update(buffer.sample(rng, stretch, 4))
+        # V(0) = gamma^(n-1)
+        if qfunction.table_[0, RIGHT] > discount_factor ** (n - 1) / 2:
+            return n_updates
+    raise AssertionError("The value of the start is still wrong after 5,000 updates.")
+
+
+def test_news_of_a_reward_travels_faster_over_several_steps():
+    """The medians are 438 updates over one step and 72 over ten."""
+    n = 20
+    single, tenfold = [], []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        transitions = walks(n, 4, rng)
+        single.append(n_updates_until_learned(1, transitions, n, rng))
+        tenfold.append(n_updates_until_learned(10, transitions, n, rng))
+    assert np.median(tenfold) < np.median(single) / 3
+    assert max(tenfold) < min(single)
