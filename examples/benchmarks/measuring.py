@@ -117,16 +117,31 @@ def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[f
     return [a / b for a, b in zip(numerators, denominators, strict=True)]
 
 
-def run_child(script: str, *arguments: object, python: Path | str = sys.executable) -> Any:
+def run_child(
+    script: str,
+    *arguments: object,
+    python: Path | str = sys.executable,
+    n_threads: int | None = None,
+) -> Any:
     """Run a script of ``children/`` in a fresh process, and read the JSON it prints last."""
-    return run_python(HERE / "children" / script, *arguments, python=python)
+    return run_python(HERE / "children" / script, *arguments, python=python, n_threads=n_threads)
 
 
-def run_python(*arguments: object, python: Path | str = sys.executable) -> Any:
-    """Run Python in a fresh process, and read the JSON it prints last."""
+def run_python(
+    *arguments: object, python: Path | str = sys.executable, n_threads: int | None = None
+) -> Any:
+    """Run Python in a fresh process, and read the JSON it prints last.
+
+    With `n_threads` given, the libraries are asked to compute with so many threads at most.
+    """
     command = [str(python), *map(str, arguments)]
-    # Everyone computes on the CPU.
+    # Everyone computes on the CPU. Threads that wait for each other sleep instead of spinning:
+    # on a machine that is busy with other things, spinning makes PyTorch many times slower.
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if n_threads is not None:
+        environment |= {"OMP_NUM_THREADS": str(n_threads)}  # PyTorch, NumPy
+        environment |= {"TF_NUM_INTRAOP_THREADS": str(n_threads)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")

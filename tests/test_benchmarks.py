@@ -1,0 +1,138 @@
+"""The benchmarks' arithmetic: exact values of policies, and statistics over seeds."""
+
+from dataclasses import replace
+from math import inf
+
+import numpy as np
+import pytest
+from exact import greedy_policy_value, load, optimal_value, policy_value
+from seed_statistics import (
+    ROUNDING,
+    first_solved,
+    interquartile_mean,
+    interval,
+    median_solved,
+    summarize,
+)
+from study import TASKS, Run, append, pairs_in_turns, read
+
+from skrl import MemoizationQFunction, QLearningAgent
+
+# ---- exact values ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("env_id", "expected"),
+    # The lake within its 100 steps; the taxi's 300 starts; 13 steps along the cliff.
+    [("FrozenLake-v1", 0.7442), ("Taxi-v4", 7.93), ("CliffWalking-v1", -13)],
+)
+def test_optimal_values(env_id, expected):
+    assert optimal_value(load(env_id)) == pytest.approx(expected, abs=5e-5)
+
+
+def test_value_of_the_uniform_policy_on_the_lake():
+    world = load("FrozenLake-v1")
+    assert policy_value(world, np.full((16, 4), 1 / 4)) == pytest.approx(0.0139, abs=5e-5)
+
+
+def test_the_time_limit_counts():
+    # Without one, the lake's optimum is 14/17.
+    world = replace(load("FrozenLake-v1"), n_steps=10_000)
+    assert optimal_value(world) == pytest.approx(14 / 17)
+
+
+def train(env_id, n_steps):
+    qfunction = MemoizationQFunction(learning_rate=0.5)
+    agent = QLearningAgent(qfunction, n_steps=n_steps, n_evaluations=0, random_state=0)
+    return agent.fit(env_id)
+
+
+@pytest.mark.parametrize(("n_steps", "expected"), [(100, -1000), (10_000, -13)])
+def test_value_of_an_agent_is_its_score_where_nothing_is_random(n_steps, expected):
+    agent = train("CliffWalking-v1", n_steps)
+    assert greedy_policy_value(agent, "CliffWalking-v1") == expected
+    assert agent.score("CliffWalking-v1", n_episodes=1) == expected
+
+
+def test_value_of_an_agent_is_the_mean_of_its_scores_where_ice_is_slippery():
+    agent = train("FrozenLake-v1", 5_000)
+    value, n = greedy_policy_value(agent, "FrozenLake-v1"), 500
+    assert 0.01 < value < 0.75
+    standard_error = np.sqrt(value * (1 - value) / n)
+    score = agent.score("FrozenLake-v1", n_episodes=n)
+    assert score == pytest.approx(value, abs=4 * standard_error)
+
+
+# ---- statistics --------------------------------------------------------------------------------
+
+
+def test_interquartile_mean_leaves_out_a_quarter_at_either_end():
+    assert interquartile_mean([0, 100, 2, 3, 4, 5, 6, 1]) == pytest.approx((2 + 3 + 4 + 5) / 4)
+
+
+def test_interval_of_a_known_distribution():
+    # The interquartile mean of n normal scores spreads by about 1.09 / sqrt(n) [1.09 = 1 / sqrt of
+    # its efficiency of 0.84], and 95% of a normal distribution lie within 1.96 deviations.
+    scores = np.random.default_rng(0).standard_normal(400)
+    low, high = interval(scores)
+    assert low < interquartile_mean(scores) < high
+    assert high - low == pytest.approx(2 * 1.96 * 1.09 / 20, rel=0.1)
+    assert (low, high) == interval(scores)
+
+
+def test_intervals_of_one_seed_and_of_equal_seeds():
+    assert interval([500.0]) == (-inf, inf)
+    assert interval([500.0, 500.0, 500.0]) == (500, 500)
+
+
+def test_summary():
+    summary = summarize([500, 475, 20, 474.9], threshold=475)
+    assert summary.mean == pytest.approx((475 + 474.9) / 2)
+    assert (summary.n_solved, summary.worst) == (2, 20)
+
+
+def test_an_exact_value_is_not_failed_for_rounding():
+    assert summarize([7.93 - 1e-12, 7.93 - 1e-6], threshold=7.93).n_solved == 1
+
+
+EARLY = [(100, 20.0, 1.0), (200, 480.0, 2.0), (300, 470.0, 3.0), (400, 500.0, 4.0)]
+LATE = [(100, 20.0, 2.0), (300, 475.0, 6.0)]
+NEVER = [(100, 20.0, 1.0), (200, 474.0, 2.0)]
+
+
+def test_first_solved():
+    assert first_solved(EARLY, 475) == (200, 2.0)
+    assert first_solved(NEVER, 475) == (inf, inf)
+
+
+def test_median_solved_counts_runs_that_never_solve():
+    assert median_solved([EARLY, LATE, NEVER], 475) == (300, 6.0)
+    assert median_solved([NEVER, EARLY, NEVER], 475) == (inf, inf)
+
+
+# ---- runs --------------------------------------------------------------------------------------
+
+RUN = Run("cartpole", "ours", 0, None, 500.0, 2.5, 7_500, EARLY, {"numpy": "2"}, "today", 1)
+
+
+def test_runs_are_read_back(tmp_path):
+    file = tmp_path / "runs.jsonl"
+    assert read(file) == []
+    runs = [RUN, replace(RUN, seed=1)]
+    for run in runs:
+        append(file, run)
+    assert [run.key for run in read(file)] == [run.key for run in runs]
+    assert first_solved(read(file)[0].evaluations, 475) == (200, 2.0)
+
+
+def test_only_runs_made_in_turns_are_compared():
+    theirs = replace(RUN, library="sb3")
+    assert pairs_in_turns([RUN, theirs]) == [(RUN, theirs)]
+    for other in ({"seed": 1}, {"session": "yesterday"}, {"n_jobs": 2}):
+        assert pairs_in_turns([RUN, replace(theirs, **other)]) == []
+
+
+def test_thresholds_of_tables_can_be_reached():
+    for task in TASKS:
+        if task.is_table:
+            assert 0 <= optimal_value(load(task.env_id)) - task.threshold + ROUNDING < 0.015
