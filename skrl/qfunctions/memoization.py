@@ -1,6 +1,6 @@
 """Q-learning with a table: one remembered number per state and action."""
 
-from math import isfinite, prod
+from math import inf, isfinite, prod
 from numbers import Real
 from typing import Any
 
@@ -13,9 +13,9 @@ from numpy.random import Generator
 from skrl.base import Actions, QFunction, States, Transitions, Values
 from skrl.qfunctions._checks import check_is_built
 
-# What `snapshot` gives: the table, the number of updates of each entry (None where they are not
-# counted), and the row of each known state (None for Discrete states).
-Snapshot = tuple[np.ndarray, np.ndarray | None, dict[bytes, int] | None]
+# What `snapshot` gives: the table, the numbers of updates (None where they are not counted) and
+# the row of each known state (None for Discrete states).
+Snapshot = tuple[Any, ...]
 
 
 class MemoizationQFunction(QFunction):
@@ -29,55 +29,42 @@ class MemoizationQFunction(QFunction):
 
         alpha_n = learning_rate / (1 + learning_rate_decay * (n - 1))
 
-    A constant step size (no decay) never stops following the noise of a random world; one that
-    falls as 1/n averages it out, and the values converge to the optimal ones as long as every
-    entry is updated again and again. Well-known choices are
+    A constant step size follows the noise of a random world for ever; one that decays averages it
+    out: the values converge if every entry is updated again and again. Common choices are
 
-    ============= =================== =============================================================
-    learning_rate learning_rate_decay
-    ============= =================== =============================================================
-    any           0                   constant; with 1 the entry becomes the newest target, which is
-                                      right in a deterministic world
-    1             1                   1/n: the entry is the mean of its targets. Early targets, made
-                                      from values that knew nothing yet, count as much as late ones:
-                                      slow where rewards come late
-    1             1 - gamma           1 / (1 + (1 - gamma) (n - 1)): falls late enough for values
-                                      to travel first (Wainwright, 2019)
-    ============= =================== =============================================================
+    - ``learning_rate_decay=0``: constant; ``learning_rate=1`` is right in a deterministic world.
+    - ``learning_rate=1, learning_rate_decay=1``: 1/n. An entry is the mean of its targets. The
+      first ones, which knew nothing yet, count as much as the last: slow where rewards come late.
+    - ``learning_rate=1, learning_rate_decay=1 - gamma``: late enough for values to travel first
+      (Wainwright, 2019).
 
     A `gymnasium.spaces.Discrete` state is the number of its row. In every other space a state is
-    recognised by its exact content and gets a row when it is first learned from, which makes
-    sense where the same states come again and again; states that were never learned from are
-    worth `initial_value`.
+    recognised by its exact content and gets a row when it is first learned from, which makes sense
+    where the same states come again; those never learned from are worth `initial_value`.
 
-    All errors of a batch are computed before its update. Where a state and action occur m times in
-    a batch, their m steps are added up. With a constant step size, keep ``learning_rate`` times m
-    below 2. With a decay, all m rows count first, and then each makes the step of the last of them,
-    but no more than 1/m, so that together they never go beyond the mean of their targets.
-
-    `Transitions.weights`, where given, multiply the steps of their rows.
+    All errors of a batch are computed before its update. Where (s, a) occurs m times in it, the
+    m steps are added up: with a constant step size, keep ``learning_rate`` times m below 2. With
+    a decay, each is the step of the last of the m updates, but at most 1/m, so that together they
+    never go beyond the mean of their targets. `Transitions.weights` multiply the steps.
 
     Parameters
     ----------
-    learning_rate : float in (0, 1]
-        Length of the first step towards the target, and of every step without decay. 1 is right in
-        a deterministic world; the more random the world, the smaller, or the faster its decay.
-    learning_rate_decay : float >= 0
-        How fast the steps of an entry become shorter with each of its updates. After
-        ``1 / learning_rate_decay`` updates they are half as long. 0 keeps them constant.
-    initial_value : float
-        Value of every action at the beginning. A value that is higher than what can be earned
-        makes a greedy agent try everything (optimistic initial values; Sutton & Barto, 2018,
-        section 2.6).
+    learning_rate : float in (0, 1], default=0.05
+        Size of the first step towards the target. Large steps learn fast, and are right in a
+        deterministic world; small ones average over chance, and stay longer with `initial_value`.
+    learning_rate_decay : float >= 0, default=0.001
+        How fast the steps of an entry become smaller with its updates: ``1 / learning_rate_decay``
+        updates halve them. 0 keeps them constant.
+    initial_value : float, default=0.5
+        Value of every action at the beginning. One that is higher than what can be earned makes a
+        greedy agent try everything (optimistic initial values; Sutton & Barto, section 2.6).
 
     Attributes
     ----------
     table_ : ndarray of shape (n_states, n_actions), dtype float64
-        The table. Row i is that of state i in a Discrete space, and that of the i-th state
-        learned from otherwise.
+        The table. Row i is state i of a Discrete space, or else the i-th state learned from.
     n_updates_ : ndarray of shape (n_states, n_actions), dtype int64, or None
-        How often each entry was updated. None if `learning_rate_decay` was 0 when the table was
-        built: then nobody needs to count.
+        How often each entry was updated. None if `learning_rate_decay` was 0 at `build`.
     state_space_ : gymnasium.Space
         Space of one state.
     n_actions_ : int
@@ -89,10 +76,9 @@ class MemoizationQFunction(QFunction):
     C. Watkins & P. Dayan (1992), "Q-learning", Machine Learning 8, 279-292.
     R. Sutton & A. Barto (2018), "Reinforcement learning", section 6.5 and equation 6.8; on step
     sizes section 2.5 and equation 2.7.
-    E. Even-Dar & Y. Mansour (2003), "Learning rates for Q-learning", Journal of Machine Learning
-    Research 5, 1-25.
-    M. Wainwright (2019), "Stochastic approximation with cone-contractive operators: sharp
-    l_inf-bounds for Q-learning", arXiv:1905.06265.
+    E. Even-Dar & Y. Mansour (2003), "Learning rates for Q-learning", JMLR 5, 1-25.
+    M. Wainwright (2019), "Stochastic approximation with cone-contractive operators", arXiv
+    1905.06265.
 
     Examples
     --------
@@ -102,7 +88,7 @@ class MemoizationQFunction(QFunction):
     >>> from gymnasium.spaces import Discrete
     >>> from skrl.base import Transitions
     >>> from skrl.qfunctions import MemoizationQFunction
-    >>> qfunction = MemoizationQFunction(learning_rate=0.5)
+    >>> qfunction = MemoizationQFunction(learning_rate=0.5, initial_value=0.0)
     >>> qfunction = qfunction.build(Discrete(3), n_actions=2, random_state=None)
     >>> qfunction.update(Transitions(
     ...     states=np.array([0]), actions=np.array([1]), rewards=np.array([1.0]),
@@ -113,8 +99,8 @@ class MemoizationQFunction(QFunction):
     array([[0. , 0.5]])
     """
 
-    # The table is one ndarray. Python lists as rows would make the update of a single transition
-    # 0.3 us faster, but each look at a state 0.3 us slower, and batches very much slower.
+    # The table is one ndarray. Python lists as rows would make an update of one row 0.3 us faster,
+    # but each look at a state 0.3 us slower, and batches very much slower.
     _table: Float64[np.ndarray, "n_rows n_columns"]
     _n_updates: Int64[np.ndarray, "n_rows n_columns"] | None
     _row_of_key: dict[bytes, int] | None
@@ -125,9 +111,9 @@ class MemoizationQFunction(QFunction):
 
     def __init__(
         self,
-        learning_rate: float = 0.1,
-        learning_rate_decay: float = 0.0,
-        initial_value: float = 0.0,
+        learning_rate: float = 0.05,
+        learning_rate_decay: float = 0.001,
+        initial_value: float = 0.5,
     ) -> None:
         self.learning_rate = learning_rate
         self.learning_rate_decay = learning_rate_decay
@@ -146,19 +132,20 @@ class MemoizationQFunction(QFunction):
         TypeError
             If a parameter is no number, or the states are no arrays.
         ValueError
-            If the learning rate is not in (0, 1], its decay is negative or not finite, the initial
-            value is not finite, there is no action, or a Discrete space does not count from 0.
+            If a parameter is out of range, there is no action, or a Discrete space does not count
+            from 0.
         """
-        _check_number("learning_rate", self.learning_rate)
+        for name in ("learning_rate", "learning_rate_decay", "initial_value"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise TypeError(f"{name} must be a number, got {value!r}.")
         if not 0 < self.learning_rate <= 1:
             raise ValueError(f"learning_rate must be in (0, 1], got {self.learning_rate!r}.")
-        _check_number("learning_rate_decay", self.learning_rate_decay)
-        if not (isfinite(self.learning_rate_decay) and self.learning_rate_decay >= 0):
+        if not 0 <= self.learning_rate_decay < inf:
             raise ValueError(
                 "learning_rate_decay must be at least 0 and finite, got "
                 f"{self.learning_rate_decay!r}. 0 keeps the step size constant."
             )
-        _check_number("initial_value", self.initial_value)
         if not isfinite(self.initial_value):
             raise ValueError(f"initial_value must be finite, got {self.initial_value!r}.")
         if n_actions < 1:
@@ -180,7 +167,7 @@ class MemoizationQFunction(QFunction):
             n_rows = 1
         self._n_columns = n_actions * self._n_tables
         shape = n_rows, self._n_columns
-        self._table = np.full(shape, self.initial_value, dtype=np.float64)
+        self._table = np.full(shape, float(self.initial_value))
         self._n_updates = np.zeros(shape, dtype=np.int64) if self.learning_rate_decay else None
         self._state_shape = state_space.shape
         self.state_space_, self.n_actions_ = state_space, n_actions
@@ -233,27 +220,25 @@ class MemoizationQFunction(QFunction):
             The update it belongs to is not made.
         """
         try:
-            if transitions.actions.shape == (1,):
-                return self._update_one(transitions)
-            return self._update_many(transitions)
+            table, n_updates = self._table, self._n_updates
         except AttributeError:
             check_is_built(self)
             raise
-
-    def _update_one(self, transitions: Transitions) -> Float64[np.ndarray, "1"]:
-        """Do the same as `_update_many`, faster: Python's numbers beat arrays of length 1."""
+        if transitions.actions.shape != (1,):
+            return self._update_many(transitions)
+        # The same for one row, faster: Python's numbers beat arrays of length 1.
         if self._row_of_key is None:
             row, next_row = transitions.states.item(), transitions.next_states.item()
-            n_rows = len(self._table)
+            n_rows = len(table)
             if not (type(row) is type(next_row) is int and 0 <= row < n_rows > next_row >= 0):
                 self._rows(transitions.states), self._rows(transitions.next_states)  # say why
         else:
             row = self._rows(transitions.states, remember=True).item()
             next_row = self._rows(transitions.next_states).item()
+            table, n_updates = self._table, self._n_updates  # which may have grown
         action = transitions.actions.item()
         if not 0 <= action < self._n_columns:
             raise self._bad_action(action)
-        table = self._table
         value = table.item(row, action)
 
         # target = r + discount * max_b Q(s', b), where the discount is 0 if s' is terminal
@@ -267,11 +252,10 @@ class MemoizationQFunction(QFunction):
             raise self._bad_error(delta)
 
         step_size = float(self.learning_rate)
-        n_updates = self._n_updates
         if n_updates is not None:
             n_before = n_updates.item(row, action)
             n_updates[row, action] = n_before + 1
-            # alpha_n = learning_rate / (1 + learning_rate_decay * (n - 1)), where n = n_before + 1
+            # alpha_n = learning_rate / (1 + learning_rate_decay * (n - 1)),  n = n_before + 1
             step_size /= 1 + float(self.learning_rate_decay) * n_before
         # Q(s, a) <- Q(s, a) + alpha_n * delta
         table[row, action] = value + step_size * delta
@@ -303,7 +287,7 @@ class MemoizationQFunction(QFunction):
         return td_errors
 
     def _bootstrap(self, next_values: list[float], column: int) -> float:
-        """Value of s' in the target of an entry of this column, given Q(s', .)."""
+        """Value of s' in the target of an entry in this column, given Q(s', .)."""
         return max(next_values)
 
     def _bootstraps(
@@ -323,9 +307,9 @@ class MemoizationQFunction(QFunction):
         np.add.at(n_updates, cells, 1)
         n = n_updates[cells]
         # alpha_n = learning_rate / (1 + learning_rate_decay * (n - 1)), at most 1/m for m rows
-        step_sizes = learning_rate / (1 + float(self.learning_rate_decay) * (n - 1))
-        at_most: Float64[np.ndarray, " B"] = np.minimum(step_sizes, 1 / (n - n_before))
-        return at_most
+        alpha = learning_rate / (1 + float(self.learning_rate_decay) * (n - 1))
+        step_sizes: Float64[np.ndarray, " B"] = np.minimum(alpha, 1 / (n - n_before))
+        return step_sizes
 
     def _rows(
         self, states: Shaped[np.ndarray, "*batch_and_state_shape"], remember: bool = False
@@ -356,7 +340,6 @@ class MemoizationQFunction(QFunction):
             raise self._bad_shape(states)
         # Equal states must have equal bytes: one dtype, and + 0 makes -0.0 the same as 0.0.
         states = states.astype(self.state_space_.dtype, casting="same_kind", copy=False) + 0
-        batch_shape = states.shape[:n_batch_axes]
         n_bytes = states.itemsize * prod(self._state_shape)
         content = states.tobytes()
         keys = [content[i : i + n_bytes] for i in range(0, len(content), n_bytes)]
@@ -367,18 +350,16 @@ class MemoizationQFunction(QFunction):
         else:
             # The row behind the last known state always holds initial values.
             rows = [row_of_key.get(key, len(row_of_key)) for key in keys]
-        return np.array(rows, dtype=np.int64).reshape(batch_shape)
+        return np.array(rows, dtype=np.int64).reshape(states.shape[:n_batch_axes])
 
     def _grow(self, n_rows: int) -> None:
         """Make room for `n_rows`, by doubling: on average a state is then copied about once."""
         n_missing = n_rows - len(self._table)
         if n_missing > 0:
             shape = max(n_missing, len(self._table)), self._n_columns
-            new = np.full(shape, self.initial_value, dtype=np.float64)
-            self._table = np.concatenate([self._table, new])
+            self._table = np.concatenate([self._table, np.full(shape, float(self.initial_value))])
             if self._n_updates is not None:
-                zeros = np.zeros(shape, dtype=np.int64)
-                self._n_updates = np.concatenate([self._n_updates, zeros])
+                self._n_updates = np.concatenate([self._n_updates, np.zeros(shape, np.int64)])
 
     def snapshot(self) -> Snapshot:
         """Copy the table and the numbers of its updates; see `QFunction.snapshot`."""
@@ -397,7 +378,10 @@ class MemoizationQFunction(QFunction):
         )
 
     def _check_actions(self, actions: Int64[np.ndarray, "*batch"], end: int) -> None:
-        lowest, highest = actions.min(initial=0).item(), actions.max(initial=0).item()
+        if actions.size == 1:
+            lowest = highest = actions.item()
+        else:
+            lowest, highest = actions.min(initial=0).item(), actions.max(initial=0).item()
         if lowest < 0 or highest >= end:
             raise self._bad_action(lowest if lowest < 0 else highest)
 
@@ -407,20 +391,9 @@ class MemoizationQFunction(QFunction):
     def _bad_error(self, td_errors: object) -> ValueError:
         return ValueError(
             "Rewards, discounts, weights and values must be finite, got the TD error "
-            f"{td_errors}. Look for NaN or infinity in the environment's rewards; nothing was "
-            "learned from them."
+            f"{td_errors}. Look for NaN or infinity in the rewards; nothing was learned from them."
         )
 
 
-def _check_number(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}.")
-
-
 def _copy(snapshot: Snapshot) -> Snapshot:
-    table, n_updates, row_of_key = snapshot
-    return (
-        table.copy(),
-        None if n_updates is None else n_updates.copy(),
-        None if row_of_key is None else row_of_key.copy(),
-    )
+    return tuple(None if part is None else part.copy() for part in snapshot)

@@ -11,6 +11,9 @@ from skrl.qfunctions.memoization import MemoizationQFunction
 
 GAMMA = 0.9
 
+# What makes an update easy to work out by hand.
+PLAIN = {"learning_rate": 0.1, "learning_rate_decay": 0.0, "initial_value": 0.0}
+
 
 def batch(states, actions, rewards, next_states, discounts):
     """Transitions of any batch shape, from lists."""
@@ -42,6 +45,7 @@ def random_batch(shape, n_states=7, n_actions=3, seed=0, dtype=np.float64):
 
 def table(space=None, n_actions=3, **parameters):
     space = Discrete(7) if space is None else space
+    parameters = PLAIN | parameters
     return MemoizationQFunction(**parameters).build(space, n_actions, random_state=None)
 
 
@@ -92,6 +96,15 @@ def test_repeated_transitions_of_a_batch_add_up():
     np.testing.assert_array_equal(qfunction.table_, [[0.0, 0.25 * 4.0]])
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_weights_multiply_the_steps_and_not_the_errors(n):
+    qfunction = filled_table([[0.0], [0.0]], learning_rate=0.5)
+    transitions = batch([0, 1], [0, 0], [1.0, 1.0], [0, 1], [0.0, 0.0])[:n]
+    transitions.weights = np.array([0.25, 2.0])[:n]
+    np.testing.assert_array_equal(qfunction.update(transitions), [1.0, 1.0][:n])
+    np.testing.assert_array_equal(qfunction.table_[:n], [[0.125], [1.0]][:n])
+
+
 def test_errors_of_a_batch_are_those_of_before_the_update():
     qfunction = filled_table([[0.0], [0.0]], learning_rate=1.0)
     # The second transition would bootstrap from what the first one learns.
@@ -134,17 +147,125 @@ def test_value_iteration_on_a_chain():
         np.testing.assert_allclose(qfunction.update(transitions), 0, atol=1e-12)
 
 
+# Step sizes that decay with the number of updates
+
+
+def rewarded(*rewards):
+    """A batch of rows in which action 0 of state 0 earns these rewards and ends the episode."""
+    n = len(rewards)
+    return batch([0] * n, [0] * n, rewards, [0] * n, [0.0] * n)
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "in K batches of one"])
+@pytest.mark.parametrize(
+    ("learning_rate", "decay", "step_sizes"),
+    [
+        (0.5, 0.0, [1 / 2, 1 / 2, 1 / 2]),
+        (0.5, 1.0, [1 / 2, 1 / 4, 1 / 6]),
+        (1.0, 1.0, [1, 1 / 2, 1 / 3]),
+        (1.0, 1 - GAMMA, [1, 1 / 1.1, 1 / 1.2]),
+    ],
+)
+def test_step_sizes_of_the_first_updates(learning_rate, decay, step_sizes, at_once):
+    qfunction = filled_table([[8.0, 8.0]], learning_rate=learning_rate, learning_rate_decay=decay)
+    value, errors = 8.0, []
+    for reward, step_size in zip([4.0, 0.0, 1.0], step_sizes, strict=True):
+        errors.append(reward - value)
+        value += step_size * errors[-1]
+
+    if at_once:
+        transitions = rewarded(4.0, 0.0, 1.0)
+        in_batches = transitions[np.arange(3)[:, np.newaxis]]
+        td_errors = qfunction.update(in_batches)[:, 0]
+    else:
+        td_errors = [qfunction.update(rewarded(r))[0] for r in (4.0, 0.0, 1.0)]
+    np.testing.assert_allclose(td_errors, errors, rtol=1e-14)
+    np.testing.assert_allclose(qfunction.table_, [[value, 8.0]], rtol=1e-14)
+
+
+def test_each_entry_counts_its_own_updates():
+    qfunction = table(n_actions=2, learning_rate=1.0, learning_rate_decay=1.0)
+    for state, action in ((0, 1), (0, 1), (3, 0), (0, 0), (0, 1)):
+        qfunction.update(batch([state], [action], [6.0], [5], [0.0]))
+    assert qfunction.n_updates_.dtype == np.int64
+    expected = np.zeros((7, 2))
+    expected[0], expected[3, 0] = (1, 3), 1
+    np.testing.assert_array_equal(qfunction.n_updates_, expected)
+
+
+def test_a_constant_step_size_counts_nothing():
+    qfunction = table()
+    qfunction.update(rewarded(1.0))
+    assert qfunction.n_updates_ is None
+
+
+@pytest.mark.parametrize("sizes", [[1] * 12, [12], [1, 2, 3, 1, 5]])
+def test_one_nth_gives_the_mean_of_the_targets(sizes):
+    """However the targets are cut into batches: the first value does not count any more."""
+    rewards = np.random.default_rng(0).normal(size=12)
+    qfunction = filled_table([[100.0]], learning_rate=1.0, learning_rate_decay=1.0)
+    for part in np.split(rewards, np.cumsum(sizes)[:-1]):
+        qfunction.update(rewarded(*part))
+    assert qfunction.table_[0, 0] == pytest.approx(rewards.mean(), rel=1e-12)
+    assert qfunction.n_updates_[0, 0] == 12
+
+
+def test_a_constant_step_size_gives_the_recency_weighted_mean():
+    # Sutton & Barto (2018), equation 2.6.
+    rewards = np.random.default_rng(0).normal(size=12)
+    qfunction = filled_table([[3.0]], learning_rate=0.3)
+    for reward in rewards:
+        qfunction.update(rewarded(reward))
+    expected = 0.7**12 * 3.0 + sum(0.3 * 0.7 ** (11 - i) * r for i, r in enumerate(rewards))
+    assert qfunction.table_[0, 0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("decay", "step_size"),
+    [(1.0, 0.8 / 4), (0.01, 1 / 4)],
+    ids=["the last of the four steps", "at most a whole step together"],
+)
+def test_repeated_transitions_of_a_batch_with_decay(decay, step_size):
+    qfunction = filled_table([[0.0]], learning_rate=0.8, learning_rate_decay=decay)
+    td_errors = qfunction.update(rewarded(1.0, 2.0, 3.0, 2.0))
+    np.testing.assert_array_equal(td_errors, [1.0, 2.0, 3.0, 2.0])
+    assert qfunction.table_[0, 0] == pytest.approx(step_size * 8.0)
+
+
+def test_a_decaying_step_size_averages_over_chance():
+    rng = np.random.default_rng(0)
+    states = np.arange(100)
+    zeros = np.zeros(100, dtype=int)
+    constant, decaying = (
+        table(Discrete(100), 1, learning_rate=0.5, learning_rate_decay=decay)
+        for decay in (0.0, 0.5)
+    )
+    for _ in range(300):
+        transitions = batch(states, zeros, rng.normal(3.0, 1.0, size=100), states, zeros)
+        constant.update(transitions)
+        decaying.update(transitions)
+    # alpha / (2 - alpha) is the variance that a constant step size leaves, 1/n that of the mean.
+    assert constant.table_.std() == pytest.approx((0.5 / 1.5) ** 0.5, rel=0.25)
+    assert decaying.table_.std() == pytest.approx((1 / 300) ** 0.5, rel=0.25)
+
+
 # Several ways to say the same, bit for bit
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("learning_rate", [0.1, np.float32(0.1), 1])
-def test_one_transition_alone_or_in_a_batch_of_one(dtype, learning_rate):
+@pytest.mark.parametrize("decay", [0, 0.01, np.float32(0.3)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_one_transition_alone_or_in_a_batch_of_one(dtype, learning_rate, decay, weighted):
     alone, in_batch = (
-        table().set_params(learning_rate=learning_rate).build(Discrete(7), 3, None)
+        table()
+        .set_params(learning_rate=learning_rate, learning_rate_decay=decay)
+        .build(Discrete(7), 3, None)
         for _ in range(2)
     )
     transitions = random_batch((500,), dtype=dtype)
+    if weighted:
+        transitions.weights = np.random.default_rng(1).random(500).astype(dtype)
     for i in range(500):
         one = transitions[i : i + 1]
         np.testing.assert_array_equal(alone.update(one), in_batch._update_many(one))
@@ -153,14 +274,16 @@ def test_one_transition_alone_or_in_a_batch_of_one(dtype, learning_rate):
 
 
 @pytest.mark.parametrize("space", [Discrete(7), MultiDiscrete([7, 7])])
-def test_k_updates_in_one_call(space):
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_k_updates_in_one_call(space, decay):
     transitions = random_batch((6, 20))
+    transitions.weights = np.random.default_rng(1).random((6, 20))
     if space.shape:
         # State s becomes the pair (s, 6 - s).
         for name in ("states", "next_states"):
             s = getattr(transitions, name)
             setattr(transitions, name, np.stack([s, 6 - s], axis=-1))
-    fused, single = table(space), table(space)
+    fused, single = (table(space, learning_rate_decay=decay) for _ in range(2))
     td_errors = fused.update(transitions)
     assert td_errors.shape == (6, 20)
     np.testing.assert_array_equal(td_errors, [single.update(transitions[k]) for k in range(6)])
@@ -182,8 +305,10 @@ def test_k_updates_in_one_call(space):
     ids=["number", "vector", "image", "counts", "bits"],
 )
 @pytest.mark.parametrize("shape", [(1,), (20,), (3, 20)])
-def test_remembered_states_learn_like_numbered_ones(space, states_of, shape):
-    numbered, remembered = table(initial_value=0.5), table(space, initial_value=0.5)
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_remembered_states_learn_like_numbered_ones(space, states_of, shape, decay):
+    parameters = {"initial_value": 0.5, "learning_rate_decay": decay}
+    numbered, remembered = table(**parameters), table(space, **parameters)
     for seed in range(30):
         transitions = random_batch(shape, seed=seed)
         expected = numbered.update(transitions)
@@ -251,8 +376,9 @@ def test_states_of_a_small_dtype_do_not_overflow():
 
 
 @pytest.mark.parametrize("space", [Discrete(7), Box(0, 9, ())])
-def test_snapshot_and_restore(space):
-    qfunction = table(space)
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_snapshot_and_restore(space, decay):
+    qfunction = table(space, learning_rate_decay=decay)
     first, second = random_batch((10,), seed=0), random_batch((10,), seed=1, n_states=9)
     if isinstance(space, Discrete):
         second = random_batch((10,), seed=1)
@@ -268,9 +394,27 @@ def test_snapshot_and_restore(space):
         np.testing.assert_array_equal(qfunction.table_, rows_before)
 
 
+@pytest.mark.parametrize("space", [Discrete(9), Box(0, 9, ())])
+def test_snapshots_remember_how_often_entries_were_updated(space):
+    qfunction = table(space, learning_rate_decay=0.5)
+    qfunction.update(random_batch((10,)))
+    snapshot, counts = qfunction.snapshot(), qfunction.n_updates_.copy()
+    assert counts.sum() == 10
+    tables = []
+    for _ in range(2):
+        qfunction.update(random_batch((3, 10), seed=1, n_states=9))
+        assert qfunction.n_updates_.sum() == 40
+        assert qfunction.n_updates_.shape == qfunction.table_.shape
+        tables.append(qfunction.table_.copy())
+        qfunction.restore(snapshot)
+        np.testing.assert_array_equal(qfunction.n_updates_, counts)
+    np.testing.assert_array_equal(*tables)
+
+
 @pytest.mark.parametrize("space", [Discrete(7), Box(0, 9, ())])
-def test_pickle(space):
-    qfunction = table(space)
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_pickle(space, decay):
+    qfunction = table(space, learning_rate_decay=decay)
     qfunction.update(random_batch((10,)))
     copy = pickle.loads(pickle.dumps(qfunction))
     np.testing.assert_array_equal(copy.table_, qfunction.table_)
@@ -281,10 +425,11 @@ def test_pickle(space):
 
 @pytest.mark.parametrize("space", [Discrete(7), Box(0, 9, ())])
 def test_build_starts_afresh(space):
-    qfunction = table(space)
+    qfunction = table(space, learning_rate_decay=0.1)
     qfunction.update(random_batch((10,)))
     qfunction.build(space, 3, None)
     assert not qfunction.table_.any()
+    assert not qfunction.n_updates_.any()
     assert not qfunction.values(np.arange(7)).any()
 
 
@@ -307,6 +452,26 @@ def test_clone():
         ({"learning_rate": float("nan")}, ValueError, "learning_rate must be in"),
         ({"learning_rate": "0.1"}, TypeError, "learning_rate must be a number, got '0.1'"),
         ({"learning_rate": True}, TypeError, "learning_rate must be a number"),
+        (
+            {"learning_rate_decay": -0.1},
+            ValueError,
+            "learning_rate_decay must be at least 0 .* -0.1",
+        ),
+        (
+            {"learning_rate_decay": float("inf")},
+            ValueError,
+            "must be at least 0 and finite, got inf",
+        ),
+        (
+            {"learning_rate_decay": float("nan")},
+            ValueError,
+            "must be at least 0 and finite, got nan",
+        ),
+        (
+            {"learning_rate_decay": None},
+            TypeError,
+            "learning_rate_decay must be a number, got None",
+        ),
         ({"initial_value": float("inf")}, ValueError, "initial_value must be finite"),
         ({"initial_value": None}, TypeError, "initial_value must be a number, got None"),
     ],
@@ -362,13 +527,16 @@ def test_actions_out_of_range(actions, culprit):
 
 @pytest.mark.parametrize("shape", [(1,), (4,), (2, 4)])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize("name", ["rewards", "discounts"])
+@pytest.mark.parametrize("name", ["rewards", "discounts", "weights"])
 def test_numbers_that_are_not_finite(shape, bad, name):
-    qfunction, transitions = table(initial_value=1.0), random_batch(shape)
+    qfunction = table(initial_value=1.0, learning_rate_decay=0.1)
+    transitions = random_batch(shape)
+    transitions.weights = np.ones(shape)
     getattr(transitions, name)[..., 0] = bad
     with pytest.raises(ValueError, match="must be finite, got the TD error"):
         qfunction.update(transitions)
     assert (qfunction.table_ == 1.0).all()
+    assert not qfunction.n_updates_.any()
 
 
 @pytest.mark.parametrize(
@@ -404,6 +572,7 @@ def test_before_build():
         lambda: qfunction.snapshot(),
         lambda: qfunction.restore(table().snapshot()),
         lambda: qfunction.table_,
+        lambda: qfunction.n_updates_,
     ):
         with pytest.raises(NotFittedError, match=match):
             use()

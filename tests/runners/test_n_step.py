@@ -35,7 +35,9 @@ def n_updates_until_learned(n_step, transitions, n, rng):
     buffer = ReplayBuffer(capacity=1000, n_step=n_step, discount_factor=discount_factor)
     buffer.add(transitions)
     buffer.cut()
-    qfunction = MemoizationQFunction(learning_rate=1 / 4).build(Discrete(n + 1), 2, 0)
+    qfunction = MemoizationQFunction(1 / 4, learning_rate_decay=0.0, initial_value=0.0).build(
+        Discrete(n + 1), 2, 0
+    )
     stretch = 4
     for n_updates in range(stretch, 5_000, stretch):
         qfunction.update(buffer.sample(rng, stretch, 4))

@@ -279,7 +279,9 @@ def n_updates_until_learned(buffer, transitions, n, rng):
     exact = np.zeros((n + 1, 2))
     exact[states, states % 2] = discount_factor ** (n - 1.0 - states)
 
-    qfunction = MemoizationQFunction(learning_rate=1 / 4).build(Discrete(n + 1), 2, 0)
+    qfunction = MemoizationQFunction(1 / 4, learning_rate_decay=0.0, initial_value=0.0).build(
+        Discrete(n + 1), 2, 0
+    )
     stretch = 8
     for n_updates in range(stretch, 10_000, stretch):
         td_errors = qfunction.update(buffer.sample(rng, stretch, 4))
