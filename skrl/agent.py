@@ -22,7 +22,7 @@ from skrl.runners import ExperienceReplay, SimpleRunner
 
 # Budgets, in steps, where the user gives none.
 DEFAULT_STEPS_DEEP = 50_000
-DEFAULT_STEPS_TABLE = 200_000
+DEFAULT_STEPS_TABLE = 300_000
 
 # Where neither the environment nor its specification limits an episode, a greedy policy that has
 # not learned yet may walk in circles for ever. Evaluation gives up after so many steps.
@@ -50,22 +50,23 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
         gamma: how much a reward is worth one step later.
     n_steps, n_episodes : int or None, default=None
         Budget of `fit`: steps, counted over all environments, and episodes; training ends with
-        whichever is used up first. Both None stand for 200,000 steps with a table and 50,000
+        whichever is used up first. Both None stand for 300,000 steps with a table and 50,000
         with any other Q function.
     early_stopping : bool, default=True
-        Stop once the environment is surely solved (its `reward_threshold` is reached by two
-        standard errors in fresh episodes) and learning does not get any further.
-    n_iter_no_change : int, default=5
-        Learning does not get any further when so many evaluations in a row bring no better score.
-        Where nothing is known about the threshold, or it is not reached, the budget is used up.
+        Stop once learning does not get any further and the environment is surely solved: its
+        `reward_threshold` is reached by two standard errors in fresh episodes.
+    n_iter_no_change : int, default=3
+        Learning does not get any further when so many evaluations in a row are not better than
+        the best by more than a standard error. Where nothing is known about the threshold, or it
+        is not reached, the budget is used up.
     reward_threshold : float or None, default=None
         Mean return at which the environment counts as solved. None stands for the threshold that
         the environment publishes, if it does; ``-numpy.inf`` stops whenever learning does not get
         any further.
     n_evaluations : int, default=20
         How often the greedy policy is evaluated during training, at equal distances in steps
-        (with a budget of episodes only, every 2,500 steps). The best Q function is kept. 0 turns
-        evaluation off: then the last Q function is kept, and nothing stops early.
+        (with a budget of episodes only, every 2,500 steps). The best Q function is kept, and of
+        those that cannot be told from it the latest. 0 turns evaluation off: then the last Q function is kept, and nothing stops early.
     n_evaluation_episodes : int, default=50
         Episodes per evaluation. They are played side by side in environments of their own and
         do not count as training.
@@ -91,9 +92,8 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
     n_steps_, n_episodes_ : int
         How long the agent has been trained.
     best_score_ : float
-        Mean return in evaluation of the best Q function of the last training, which is the one
-        that is kept; -inf if there was no evaluation. It was chosen for it, so `score` gives the
-        honest number.
+        Highest mean return of an evaluation in the last training; -inf if there was none. The Q
+        function that is kept was chosen for it, so `score` gives the honest number.
     observation_space_, state_space_, action_space_ : gymnasium.Space
         Spaces of one observation, state and action of the environment.
     classes_ : ndarray of shape (n_actions, *action_shape)
@@ -119,7 +119,7 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
         n_steps: int | None = None,
         n_episodes: int | None = None,
         early_stopping: bool = True,
-        n_iter_no_change: int = 5,
+        n_iter_no_change: int = 3,
         reward_threshold: float | None = None,
         n_evaluations: int = 20,
         n_evaluation_episodes: int = 50,

@@ -74,7 +74,8 @@ def play_episodes(
     Returns
     -------
     ndarray of shape (n_episodes,)
-        Undiscounted returns, in the order in which the episodes ended.
+        Undiscounted returns, environment by environment, in the order of its episodes: the same
+        seed gives the same order, whichever episodes end first.
 
     Examples
     --------
@@ -96,9 +97,11 @@ def play_episodes(
         )
     states = environment.reset(seed)
     shares = np.full(n, n_episodes // n) + (np.arange(n) < n_episodes % n)
-    returns: list[float] = []
+    ends = shares.cumsum()
+    played = ends - shares  # where in `returns` the next episode of each environment stands
+    returns = np.empty(n_episodes)
     running, lengths = np.zeros(n), np.zeros(n, dtype=np.int64)
-    while len(returns) < n_episodes:
+    while (played < ends).any():
         transitions = environment.step(choose(states))
         states = environment.states
         rows = np.arange(n) if transitions.env_ids is None else transitions.env_ids
@@ -108,11 +111,11 @@ def play_episodes(
         if max_episode_steps is not None:
             ended |= lengths[rows] >= max_episode_steps
         for i in rows[ended]:
-            if shares[i] > 0:
-                returns.append(running[i])
-                shares[i] -= 1
+            if played[i] < ends[i]:
+                returns[played[i]] = running[i]
+                played[i] += 1
             running[i] = lengths[i] = 0
-    return np.array(returns)
+    return returns
 
 
 def greedy_actions(qfunction: QFunction, states: States) -> Actions:

@@ -133,7 +133,7 @@ def test_training_is_evaluated_and_recorded(ring_agent):
     assert ring_agent.n_episodes_ == len(history) == 60
     assert (history[:, "length"] == 100).all()
     assert len(history.evaluations) == 4
-    # The best scores are those of fresh episodes; the true mean over all starts is 30/11.
+    # The mean over all starts is 30/11.
     assert ring_agent.best_score_ == pytest.approx(30 / 11, abs=0.8)
 
 

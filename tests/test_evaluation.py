@@ -34,7 +34,7 @@ def always_0(states):
     [
         (1, 4, [1, 2, 3, 4]),
         # The episodes are shared out beforehand: short ones do not crowd out long ones.
-        (2, 5, [1, 1, 2, 2, 3]),
+        (2, 5, [1, 2, 3, 1, 2]),
         (4, 4, [1, 1, 1, 1]),
         (4, 2, [1, 1]),
     ],

@@ -51,9 +51,9 @@ TASKS = [
     Task("cartpole", "CartPole-v1", 475, 50_000, is_our_default=True),
     Task("acrobot", "Acrobot-v1", -100, 100_000),
     Task("mountaincar", "MountainCar-v0", -110, 120_000),
-    Task("frozenlake", "FrozenLake-v1", 0.73, 200_000, is_our_default=True, is_table=True),
-    Task("taxi", "Taxi-v4", 7.93, 200_000, is_our_default=True, is_table=True),
-    Task("cliffwalking", "CliffWalking-v1", -13, 200_000, is_our_default=True, is_table=True),
+    Task("frozenlake", "FrozenLake-v1", 0.73, 300_000, is_our_default=True, is_table=True),
+    Task("taxi", "Taxi-v4", 7.93, 300_000, is_our_default=True, is_table=True),
+    Task("cliffwalking", "CliffWalking-v1", -13, 300_000, is_our_default=True, is_table=True),
 ]
 
 

@@ -22,8 +22,10 @@ class Evaluation(Callback):
     environment of its own. At the end of the run the Q function goes back to the best that was
     seen.
 
-    The best of many evaluations is good by luck as well. So a Q function that looks like the best
-    plays fresh episodes, twice as many, and these alone are its score.
+    Every evaluation plays from the same seed, and two are compared episode by episode, so that
+    luck with the starting states does not count. What chance is left is known by the standard
+    error of these differences. Within it two Q functions count as equally good, and the later one
+    is kept: it has learned longer.
 
     Parameters
     ----------
@@ -36,20 +38,21 @@ class Evaluation(Callback):
     reward_threshold : float or None
         Mean return at which the environment counts as solved.
     early_stopping : bool
-        Whether to stop the run once the environment is solved, and learning does not get any
-        further. Solved means that the mean return in fresh episodes, of which there are more in a
-        close call, is two standard errors above the threshold.
+        Whether to stop the run once learning does not get any further and the environment is
+        solved: the mean return in fresh episodes, from other seeds, is two standard errors above
+        the threshold. In a close call more of them are played.
     n_iter_no_change : int
-        Learning does not get any further when so many evaluations in a row bring no better score.
+        Learning does not get any further when so many evaluations in a row are not better than
+        the best by more than a standard error.
     max_episode_steps : int or None
         Cuts off episodes of environments that have no time limit.
     random_state : int
-        Seeds the environment, anew for each evaluation.
+        Seeds the environment, in the same way for each evaluation.
 
     Attributes
     ----------
     best_score_ : float
-        Mean return of the best Q function in its fresh episodes; -inf before the first evaluation.
+        Highest mean return of an evaluation; -inf before the first.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class Evaluation(Callback):
         n_episodes: int = 50,
         reward_threshold: float | None = None,
         early_stopping: bool = True,
-        n_iter_no_change: int = 5,
+        n_iter_no_change: int = 3,
         max_episode_steps: int | None = None,
         random_state: int = 0,
     ) -> None:
@@ -75,8 +78,8 @@ class Evaluation(Callback):
     def on_run_begin(self, run: Run) -> None:
         """Start without a best."""
         self.best_score_ = -np.inf
+        self._best_returns = np.full(self.n_episodes, -np.inf)
         self._best: Any = None
-        self._is_solved = False
         self._n_no_change = 0
         self._rng = np.random.default_rng(self.random_state)
         self._last_step = run.history.n_steps
@@ -92,15 +95,8 @@ class Evaluation(Callback):
         if self._best is not None:
             run.qfunction.restore(self._best)
 
-    def _play(self, run: Run, n_episodes: int) -> Returns:
-        def choose(states: States) -> Actions:
-            return greedy_actions(run.qfunction, states)
-
-        seed = int(self._rng.integers(2**31))
-        return play_episodes(self.environment, choose, n_episodes, seed, self.max_episode_steps)
-
     def _evaluate(self, run: Run) -> None:
-        returns = self._play(run, self.n_episodes)
+        returns = self._play(run, self.n_episodes, self.random_state)
         self._last_step = run.history.n_steps
         run.history.evaluations.append(
             n_steps=self._last_step,
@@ -109,37 +105,52 @@ class Evaluation(Callback):
             n_episodes=self.n_episodes,
             seconds=run.history.seconds(),
         )
-        best_before = self.best_score_
-        if returns.mean() > self.best_score_:
-            self._challenge(run)
-        elif returns.mean() == self.best_score_:
-            self._best = run.qfunction.snapshot()  # of equals the latest: it has learned longest
-        self._n_no_change = 0 if self.best_score_ > best_before else self._n_no_change + 1
+        is_kept = self._compare(run, returns)
         is_stuck = self._n_no_change >= self.n_iter_no_change
-        if self.early_stopping and self._is_solved and is_stuck and run.stop_reason is None:
-            run.stop(f"solved, the mean return reaches the threshold {self.reward_threshold:.4g}")
+        may_stop = self.early_stopping and run.stop_reason is None
+        if may_stop and is_kept and is_stuck and returns.mean() >= self._threshold:
+            self._stop_if_solved(run)
 
-    def _challenge(self, run: Run) -> None:
-        """Let what looks like the best Q function show in fresh episodes that it is."""
-        returns = self._play_until_sure(run)
-        score = float(returns.mean())
-        if score >= self.best_score_:
-            self.best_score_, self._best = score, run.qfunction.snapshot()
-            self._is_solved = score - _margin(returns) >= self._threshold
+    def _compare(self, run: Run, returns: Returns) -> bool:
+        """Compare with the best so far; tell whether the Q function is kept in its place."""
+        gains = returns - self._best_returns
+        gain, error = gains.mean(), _standard_error(gains) if self.best_score_ > -np.inf else 0.0
+        self._n_no_change = 0 if gain > error else self._n_no_change + 1
+        if gain > 0:
+            self._best_returns, self.best_score_ = returns, float(returns.mean())
+        is_kept = bool(gain >= -error)
+        if is_kept:
+            self._best = run.qfunction.snapshot()
+        return is_kept
 
-    def _play_until_sure(self, run: Run) -> Returns:
+    def _stop_if_solved(self, run: Run) -> None:
         """Play fresh episodes until the threshold is surely reached, or surely not."""
-        returns = self._play(run, 2 * self.n_episodes)
+        returns = self._play_fresh(run, 2 * self.n_episodes)
         most = MOST_EVALUATIONS * self.n_episodes
         while abs(returns.mean() - self._threshold) < _margin(returns) and len(returns) < most:
-            returns = np.concatenate([returns, self._play(run, len(returns))])
-        return returns
+            returns = np.concatenate([returns, self._play_fresh(run, len(returns))])
+        if returns.mean() - _margin(returns) >= self._threshold:
+            run.stop(f"solved, the mean return reaches the threshold {self.reward_threshold:.4g}")
+        self._n_no_change = 0  # before that costs so much again, learn some more
+
+    def _play_fresh(self, run: Run, n_episodes: int) -> Returns:
+        return self._play(run, n_episodes, seed=int(self._rng.integers(2**31)))
+
+    def _play(self, run: Run, n_episodes: int, seed: int) -> Returns:
+        def choose(states: States) -> Actions:
+            return greedy_actions(run.qfunction, states)
+
+        return play_episodes(self.environment, choose, n_episodes, seed, self.max_episode_steps)
 
     @property
     def _threshold(self) -> float:
         return np.inf if self.reward_threshold is None else self.reward_threshold
 
 
+def _standard_error(values: Returns) -> float:
+    return float(values.std() / np.sqrt(len(values)))
+
+
 def _margin(returns: Returns) -> float:
     """Two standard errors of the mean."""
-    return float(2 * returns.std() / np.sqrt(len(returns)))
+    return 2 * _standard_error(returns)
