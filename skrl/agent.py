@@ -66,7 +66,8 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
     n_evaluations : int, default=20
         How often the greedy policy is evaluated during training, at equal distances in steps
         (with a budget of episodes only, every 2,500 steps). The best Q function is kept, and of
-        those that cannot be told from it the latest. 0 turns evaluation off: then the last Q function is kept, and nothing stops early.
+        those that cannot be told from it the latest. 0 turns evaluation off: then the last Q
+        function is kept, and nothing stops early.
     n_evaluation_episodes : int, default=50
         Episodes per evaluation. They are played side by side in environments of their own and
         do not count as training.

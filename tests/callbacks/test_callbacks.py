@@ -94,7 +94,8 @@ def test_of_equally_good_q_functions_the_latest_is_kept():
     watch = evaluation()
     history, qfunction = run([judged, watch], n_steps=400)
     scores = history.evaluations[:, "score"]
-    assert (scores == scores[0]).all() and watch.best_score_ == scores[0]
+    assert (scores == scores[0]).all()
+    assert watch.best_score_ == scores[0]
     assert (qfunction.table_ == [0.0, 7.0, 0.0]).all()
 
 
