@@ -120,9 +120,14 @@ class ExperienceReplay(Runner):
         self._n_seen += self._n_new
         self._n_new = 0
         if self._n_seen >= self._first_learning:
-            self._finish()
-            batches = self.buffer_.sample(rng, self.gradient_steps, self.batch_size)
+            batches = self._next_batches(rng)
             self._finish_update = qfunction.start_update(batches)
+
+    def _next_batches(self, rng: Generator) -> Transitions:
+        """Draw what to learn next, while the last stretch may still be learned; finish that."""
+        batches = self.buffer_.sample(rng, self.gradient_steps, self.batch_size)
+        self._finish()
+        return batches
 
     def _finish(self) -> None:
         """Let what was learned in the last stretch come into force."""

@@ -102,6 +102,10 @@ class PrioritizedReplay(ExperienceReplay):
     def _make_buffer(self) -> PrioritizedBuffer:
         return PrioritizedBuffer(self.capacity, self.n_step, alpha=self.alpha, beta=self.beta)
 
+    def _next_batches(self, rng: Generator) -> Transitions:
+        self._finish()  # first, because its TD errors are the priorities of the draw
+        return self.buffer_.sample(rng, self.gradient_steps, self.batch_size)
+
     def _learned(self, td_errors: Float[np.ndarray, "K B"]) -> None:
         self.buffer_.refresh(td_errors)
 
