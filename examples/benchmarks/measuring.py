@@ -135,10 +135,8 @@ def run_python(
     With `n_threads` given, the libraries are asked to compute with so many threads at most.
     """
     command = [str(python), *map(str, arguments)]
-    # Everyone computes on the CPU. Threads that wait for each other sleep instead of spinning:
-    # on a machine that is busy with other things, spinning makes PyTorch many times slower.
+    # Everyone computes on the CPU.
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if n_threads is not None:
         environment |= {"OMP_NUM_THREADS": str(n_threads)}  # PyTorch, NumPy
         environment |= {"TF_NUM_INTRAOP_THREADS": str(n_threads)}
