@@ -3,14 +3,15 @@ Solve CartPole with every knob in view
 ======================================
 
 The same as in ten lines, but built by hand: what the agent learns (`DQN`), how it explores
-(`EpsilonGreedy`), what it learns from and when (`ExperienceReplay`), and where (`GymEnvironment`).
+(`CoherentEpsilonGreedy`), what it learns from and when (`ExperienceReplay`), and where
+(`GymEnvironment`).
 """
 
 import numpy as np
 
 from skrl import (
     DQN,
-    EpsilonGreedy,
+    CoherentEpsilonGreedy,
     ExperienceReplay,
     GymEnvironment,
     LinearSchedule,
@@ -30,23 +31,28 @@ class PrintReturns(Callback):
 
 agent = QLearningAgent(
     qfunction=DQN(
-        hidden_layer_sizes=(64, 64),
+        hidden_layer_sizes=(128, 128),
         activation="relu",
         learning_rate=1e-3,
+        learning_rate_decay=1e-4,  # the n-th update has the step size 1e-3 / (1 + 1e-4 (n - 1))
         optimizer="adam",
-        target_update_freq=128,  # updates between two copies to the target network
+        target_update_freq=1,  # updates between two changes of the target network
+        tau=0.01,  # how far it then moves towards the online network
         double=True,  # Double DQN
         huber_delta=1.0,
         scale_states=True,
     ),
-    policy=EpsilonGreedy(LinearSchedule(start=1.0, end=0.05, fraction=0.2)),
+    policy=CoherentEpsilonGreedy(
+        epsilon=LinearSchedule(start=1.0, end=0.05, fraction=0.2),
+        coherence=LinearSchedule(start=0.25, end=0.0),  # how often a random policy takes a turn
+    ),
     runner=ExperienceReplay(
         capacity=100_000,
-        batch_size=64,
+        batch_size=128,
         train_freq=256,  # steps between two stretches of learning
-        gradient_steps=256,  # updates in a stretch
+        gradient_steps=128,  # updates in a stretch
         learning_starts=1000,
-        n_step=10,  # rewards summed up before the bootstrap value
+        n_step=5,  # rewards summed up before the bootstrap value
     ),
     discount_factor=0.99,
     n_steps=50_000,

@@ -2,7 +2,7 @@
 
 from skrl.agent import QLearningAgent
 from skrl.base import Callback, Environment, Policy, QFunction, Run, Runner, Transitions
-from skrl.environments import GymEnvironment
+from skrl.environments import GymEnvironment, make_envs
 from skrl.history import History
 from skrl.policies import (
     CoherentEpsilonGreedy,
@@ -52,4 +52,5 @@ __all__ = [
     "SimpleRunner",
     "Softmax",
     "Transitions",
+    "make_envs",
 ]

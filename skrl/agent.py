@@ -16,7 +16,7 @@ from skrl.environments import GymEnvironment
 from skrl.environments.spaces import ActionTranslator, StateTranslator
 from skrl.evaluation import greedy_actions, play_episodes, side_by_side
 from skrl.history import History
-from skrl.policies import EpsilonGreedy
+from skrl.policies import CoherentEpsilonGreedy, EpsilonGreedy
 from skrl.qfunctions import DQN, MemoizationQFunction
 from skrl.runners import ExperienceReplay, SimpleRunner
 
@@ -41,8 +41,8 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
         What is learned. None stands for a `MemoizationQFunction` (a table) where states are
         Discrete, and for a `DQN` everywhere else.
     policy : Policy or None, default=None
-        How the agent explores during training. None stands for `EpsilonGreedy`. Where a reward is
-        far away, as in MountainCar, `CoherentEpsilonGreedy` finds it.
+        How the agent explores during training. None stands for `CoherentEpsilonGreedy` with a
+        `DQN`, which finds rewards that are far away, and for `EpsilonGreedy` otherwise.
     runner : Runner or None, default=None
         What is learned from, and when. None stands for `ExperienceReplay` with a `DQN`, and for
         `SimpleRunner` otherwise.
@@ -55,10 +55,11 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
     early_stopping : bool, default=True
         Stop once learning does not get any further and the environment is surely solved: its
         `reward_threshold` is reached by two standard errors in fresh episodes.
-    n_iter_no_change : int, default=3
-        Learning does not get any further when so many evaluations in a row are not better than
-        the best by more than a standard error. Where nothing is known about the threshold, or it
-        is not reached, the budget is used up.
+    n_iter_no_change : int, default=5
+        Learning does not get any further after so many evaluations that brought nothing, and none
+        that was better than the best: all episodes the same as in the evaluation before, or
+        worse than the best. (Better and worse: by more than a standard error.) Where nothing is
+        known about the threshold, or it is not reached, the budget is used up.
     reward_threshold : float or None, default=None
         Mean return at which the environment counts as solved. None stands for the threshold that
         the environment publishes, if it does; ``-numpy.inf`` stops whenever learning does not get
@@ -120,7 +121,7 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
         n_steps: int | None = None,
         n_episodes: int | None = None,
         early_stopping: bool = True,
-        n_iter_no_change: int = 3,
+        n_iter_no_change: int = 5,
         reward_threshold: float | None = None,
         n_evaluations: int = 20,
         n_evaluation_episodes: int = 50,
@@ -234,13 +235,16 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
         self.observation_space_ = environment.observation_space
         self.state_space_ = environment.state_space
         self.action_space_ = environment.action_space
-        qfunction, runner = self.qfunction, self.runner
+        qfunction, policy, runner = self.qfunction, self.policy, self.runner
         if qfunction is None:
             is_countable = isinstance(self.state_space_, spaces.Discrete)
             qfunction = MemoizationQFunction() if is_countable else DQN()
+        is_deep = isinstance(qfunction, DQN)
+        if policy is None:
+            policy = CoherentEpsilonGreedy() if is_deep else EpsilonGreedy()
         if runner is None:
-            runner = ExperienceReplay() if isinstance(qfunction, DQN) else SimpleRunner()
-        self.policy_ = EpsilonGreedy() if self.policy is None else clone(self.policy)
+            runner = ExperienceReplay() if is_deep else SimpleRunner()
+        self.policy_ = clone(policy)
         self.runner_ = clone(runner)
         self.qfunction_ = clone(qfunction).build(
             self.state_space_, environment.n_actions, random_state=self._next_seed()

@@ -211,6 +211,13 @@ class Environment(BaseEstimator, ABC):  # type: ignore[misc]
     is_vectorized: bool = False
     states: Shaped[np.ndarray, "..."]
 
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        """Refuse: NumPy would make data without samples of it."""
+        raise TypeError(
+            "An environment is no array, and alone it is no list of samples. Give model selection "
+            "a list, such as ['CartPole-v1'] * 6 or skrl.make_envs('CartPole-v1', n=6)."
+        )
+
     @abstractmethod
     def reset(self, seed: int | None = None) -> States:
         """Begin a new episode in every environment.

@@ -24,8 +24,8 @@ class Evaluation(Callback):
 
     Every evaluation plays from the same seed, and two are compared episode by episode, so that
     luck with the starting states does not count. What chance is left is known by the standard
-    error of these differences. Within it two Q functions count as equally good, and the later one
-    is kept: it has learned longer.
+    error of these differences. Within half of it two Q functions count as equally good, and the
+    later one is kept: it has learned longer.
 
     Parameters
     ----------
@@ -42,8 +42,9 @@ class Evaluation(Callback):
         solved: the mean return in fresh episodes, from other seeds, is two standard errors above
         the threshold. In a close call more of them are played.
     n_iter_no_change : int
-        Learning does not get any further when so many evaluations in a row are not better than
-        the best by more than a standard error.
+        Learning does not get any further after so many evaluations that brought nothing, and none
+        that was better than the best: all episodes the same as in the evaluation before, or
+        worse than the best. (Better and worse: by more than a standard error.)
     max_episode_steps : int or None
         Cuts off episodes of environments that have no time limit.
     random_state : int
@@ -62,7 +63,7 @@ class Evaluation(Callback):
         n_episodes: int = 50,
         reward_threshold: float | None = None,
         early_stopping: bool = True,
-        n_iter_no_change: int = 3,
+        n_iter_no_change: int = 5,
         max_episode_steps: int | None = None,
         random_state: int = 0,
     ) -> None:
@@ -78,8 +79,8 @@ class Evaluation(Callback):
     def on_run_begin(self, run: Run) -> None:
         """Start without a best."""
         self.best_score_ = -np.inf
-        self._best_returns = np.full(self.n_episodes, -np.inf)
         self._best: Any = None
+        self._best_returns = self._last_returns = np.empty(0)
         self._n_no_change = 0
         self._rng = np.random.default_rng(self.random_state)
         self._last_step = run.history.n_steps
@@ -105,23 +106,31 @@ class Evaluation(Callback):
             n_episodes=self.n_episodes,
             seconds=run.history.seconds(),
         )
-        is_kept = self._compare(run, returns)
+        gain, error = self._gain(returns)
+        self._count(gain, error, returns)
+        if gain >= -error / 2:
+            self._best = run.qfunction.snapshot()
         is_stuck = self._n_no_change >= self.n_iter_no_change
-        may_stop = self.early_stopping and run.stop_reason is None
-        if may_stop and is_kept and is_stuck and returns.mean() >= self._threshold:
+        may_stop = self.early_stopping and run.stop_reason is None and gain >= -error
+        if may_stop and is_stuck and returns.mean() >= self._threshold:
             self._stop_if_solved(run)
 
-    def _compare(self, run: Run, returns: Returns) -> bool:
-        """Compare with the best so far; tell whether the Q function is kept in its place."""
+    def _gain(self, returns: Returns) -> tuple[float, float]:
+        """By how much these episodes are better than the best so far, and the standard error."""
+        if self._best is None:
+            return np.inf, 0.0
         gains = returns - self._best_returns
-        gain, error = gains.mean(), _standard_error(gains) if self.best_score_ > -np.inf else 0.0
-        self._n_no_change = 0 if gain > error else self._n_no_change + 1
+        return float(gains.mean()), _standard_error(gains)
+
+    def _count(self, gain: float, error: float, returns: Returns) -> None:
+        """Count the evaluations that bring nothing: worse ones, and the same episodes again."""
+        if gain > error:
+            self._n_no_change = 0
+        elif gain < -error or np.array_equal(returns, self._last_returns):
+            self._n_no_change += 1
+        self._last_returns = returns
         if gain > 0:
             self._best_returns, self.best_score_ = returns, float(returns.mean())
-        is_kept = bool(gain >= -error)
-        if is_kept:
-            self._best = run.qfunction.snapshot()
-        return is_kept
 
     def _stop_if_solved(self, run: Run) -> None:
         """Play fresh episodes until the threshold is surely reached, or surely not."""
@@ -130,6 +139,7 @@ class Evaluation(Callback):
         while abs(returns.mean() - self._threshold) < _margin(returns) and len(returns) < most:
             returns = np.concatenate([returns, self._play_fresh(run, len(returns))])
         if returns.mean() - _margin(returns) >= self._threshold:
+            self._best = run.qfunction.snapshot()
             run.stop(f"solved, the mean return reaches the threshold {self.reward_threshold:.4g}")
         self._n_no_change = 0  # before that costs so much again, learn some more
 

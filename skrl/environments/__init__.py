@@ -2,5 +2,6 @@
 
 from skrl.environments import worlds
 from skrl.environments.gym_environment import GymEnvironment
+from skrl.environments.items import EnvironmentItem, make_envs
 
-__all__ = ["GymEnvironment", "worlds"]
+__all__ = ["EnvironmentItem", "GymEnvironment", "make_envs", "worlds"]

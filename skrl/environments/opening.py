@@ -49,6 +49,7 @@ def open_backend(env: Any, n_envs: Any, render_mode: str | None) -> Backend:
         return VectorBackend(env)
     if isinstance(env, list | tuple):
         check_size(n_envs, len(env), "a list")
+        check_not_split(env)
         made = [make_one(item, render_mode) for item in env]
         ours = [one for one, item in zip(made, env, strict=True) if not is_live(item)]
         return put_side_by_side(made, ours)
@@ -202,6 +203,16 @@ def check_size(n_envs: int, size: int, kind: str) -> None:
     if n_envs not in (1, size):
         raise ValueError(
             f"n_envs={n_envs} contradicts {kind} of {size} environments: leave n_envs away."
+        )
+
+
+def check_not_split(env: Any) -> None:
+    """Raise a ValueError if a list holds the characters of an id."""
+    if all(isinstance(item, str) and len(item) == 1 for item in env):
+        raise ValueError(
+            f"Got single characters as environments: {list(env)}. Model selection takes a string "
+            "apart, as it does with every sequence: give it a list of environments, such as "
+            "['CartPole-v1'] * 6 or skrl.make_envs('CartPole-v1', n=6)."
         )
 
 

@@ -1,7 +1,6 @@
 """The policy that mostly does what looks best, and sometimes something else."""
 
 import numpy as np
-from jaxtyping import Float64
 from numpy.random import Generator
 
 from skrl.base import Actions, Policy, Probabilities, QFunction, States
@@ -67,7 +66,7 @@ class EpsilonGreedy(Policy):
             # The same as below for one state, without NumPy's overhead.
             draw = rng.random()
             if draw < epsilon:
-                return self.explore(states, qfunction, progress, rng, np.array([draw / epsilon]))
+                return np.array([int(draw / epsilon * qfunction.n_actions_)])
             return greedy_actions(qfunction.values(states), rng)
 
         draws = rng.random(len(states))
@@ -77,33 +76,10 @@ class EpsilonGreedy(Policy):
             return greedy_actions(qfunction.values(states), rng)
         # A draw below epsilon lies anywhere below epsilon with equal probability: it can also
         # choose the action.
-        random = self.explore(states, qfunction, progress, rng, draws / epsilon)
+        random: Actions = (draws / epsilon * qfunction.n_actions_).astype(np.int64)
         if n_exploring == len(states):
             return random
         return np.where(explores, random, greedy_actions(qfunction.values(states), rng))
-
-    def explore(
-        self,
-        states: States,
-        qfunction: QFunction,
-        progress: float,
-        rng: Generator,
-        uniform: Float64[np.ndarray, " m"],
-    ) -> Actions:
-        """Choose the random actions.
-
-        Parameters
-        ----------
-        states, qfunction, progress, rng
-            As for `Policy.decide`.
-        uniform : ndarray of shape (m,), dtype float64
-            Random numbers; where a state is to be explored from they are uniform in [0, 1).
-
-        Returns
-        -------
-        ndarray of shape (m,), dtype int64
-        """
-        return (uniform * qfunction.n_actions_).astype(np.int64)
 
     def _epsilon(self, progress: float) -> float:
         setting = DEFAULT_EPSILON if self.epsilon is None else self.epsilon

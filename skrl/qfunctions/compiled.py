@@ -44,6 +44,11 @@ def quietly() -> Iterator[None]:
 
 # Sums in one order on every machine.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# By this variable joblib tells its worker processes their share of the cores, but TensorFlow has
+# variables of its own.
+if "OMP_NUM_THREADS" in os.environ:
+    for pool in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(pool, os.environ["OMP_NUM_THREADS"])
 started = "tensorflow" in sys.modules
 with quietly():
     import keras
@@ -171,6 +176,8 @@ class CompiledLearner:
         self.lock = RLock()
         optimizer.build(model.trainable_variables)
         self._fresh_optimizer = [variable.numpy() for variable in optimizer.variables]
+        # A number, unless the optimizer follows a Keras schedule.
+        self.rate = optimizer.get_config()["learning_rate"]
         self._borrower: ReferenceType[Borrower] | None = None
         self._n_compiled = 0
         self._compile(jit_compile=True)
@@ -192,8 +199,6 @@ class CompiledLearner:
         values = self._fresh_optimizer if state.optimizer is None else state.optimizer
         for variable, value in zip(self.optimizer.variables, values, strict=True):
             variable.assign(value)
-        if state.optimizer is None and self.has_own_rate:
-            self.optimizer.learning_rate = borrower.learning_rate
         self._borrower = ref(borrower)
         self._n_compiled = 0
 
@@ -236,12 +241,18 @@ class CompiledLearner:
             old.assign((1 - share) * old + share * new)
 
     def learn(
-        self, transitions: "Transitions", first: int, last: int, scale: Scale, n_before: int
+        self,
+        transitions: "Transitions",
+        first: int,
+        last: int,
+        scale: Scale,
+        n_before: int,
+        decay: float,
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Make the updates `first` to `last` (exclusive) of transitions of batch shape (K, B).
 
-        `scale` is the encoder's ``(shift, factor)`` of this moment, and `n_before` how many
-        updates the borrower has made so far.
+        `scale` is the encoder's ``(shift, factor)`` of this moment, `n_before` says how many
+        updates the borrower has made so far, and `decay` how fast its steps become smaller.
 
         Returns
         -------
@@ -268,7 +279,8 @@ class CompiledLearner:
         try:
             # (Arrays, not numbers: TensorFlow would compile anew for every other number.)
             counts = [np.array(count, np.int32) for count in (first, last, n_before)]
-            errors, learned = self._learn(*counts, *batches, *scale)
+            rate = [np.array(number, np.float32) for number in (self._own_rate(), decay)]
+            errors, learned = self._learn(*counts, *rate, *batches, *scale)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             if not self._jit_compile:
                 raise
@@ -277,14 +289,27 @@ class CompiledLearner:
                 stacklevel=2,
             )
             self._compile(jit_compile=False)
-            return self.learn(transitions, first, last, scale, n_before)
+            return self.learn(transitions, first, last, scale, n_before, decay)
         return errors.numpy()[first:last], [weight.numpy() for weight in learned]
+
+    def _own_rate(self) -> float:
+        """The step size that the borrower begins with."""
+        borrower = self._borrower() if self.has_own_rate and self._borrower else None
+        if borrower is not None:
+            return borrower.learning_rate
+        return self.rate if self._sets_rate else 0.0
+
+    @property
+    def _sets_rate(self) -> bool:
+        return isinstance(self.rate, float)
 
     def _learn_stretch(
         self,
         first: Any,
         last: Any,
         n_before: Any,
+        rate: Any,
+        decay: Any,
         states: Any,
         actions: Any,
         rewards: Any,
@@ -309,6 +334,10 @@ class CompiledLearner:
             targets = self.variant.targets(
                 rewards[k], discounts[k], target_outputs, lambda: self.model(next_states[k])
             )
+            if self._sets_rate:
+                # alpha_n = learning_rate / (1 + decay * (n - 1))
+                n_earlier = tf.cast(n_before + (k - first), tf.float32)
+                self.optimizer.learning_rate = rate / (1.0 + decay * n_earlier)
             error = self._descend(states[k], actions[k], tf.stop_gradient(targets), weights[k])
             if not rests:
                 n_updates = n_before + (k - first) + 1

@@ -37,7 +37,7 @@ class DQN(QFunction):
 
     Parameters
     ----------
-    hidden_layer_sizes : tuple of int, default=(64, 64)
+    hidden_layer_sizes : tuple of int, default=(128, 128)
         Width of every hidden layer.
     activation : {"relu", "tanh"}, default="relu"
         Of the hidden layers.
@@ -47,17 +47,23 @@ class DQN(QFunction):
         function that can be imported, not a lambda, if the agent is to be saved. Images (states
         of at least two axes) get `skrl.qfunctions.networks.convolutional_network` by default.
     learning_rate : float, default=1e-3
-        Step size of the optimizer, > 0.
+        Step size of the optimizer at the beginning, > 0.
+    learning_rate_decay : float >= 0, default=1e-4
+        How fast the steps become smaller: the n-th update has the step size
+        ``learning_rate / (1 + learning_rate_decay * (n - 1))``, as in a table. Large steps at first
+        learn fast; small ones at the end keep what is good. 0 keeps them constant. (An optimizer
+        with a Keras learning-rate schedule follows that instead.)
     optimizer : str or callable, default="adam"
         A Keras optimizer's name, or a function ``learning_rate -> keras.optimizers.Optimizer``,
         such as the class itself or one that sets further arguments.
-    target_update_freq : int, default=128
+    target_update_freq : int, default=1
         Updates between two changes of the target network.
-    tau : float in (0, 1], default=1.0
-        How far a change takes the target network towards the online network. 1 copies the weights.
-        A small number with ``target_update_freq=1`` lets the target network follow slowly all the
-        time (soft updates; Lillicrap et al., 2016, "Continuous control with deep reinforcement
-        learning").
+    tau : float in (0, 1], default=0.01
+        How far a change takes the target network towards the online network. A small number with
+        ``target_update_freq=1`` lets the target network follow slowly all the time (soft updates;
+        Lillicrap et al., 2016, "Continuous control with deep reinforcement learning"). 1 copies
+        the weights, which should then rest: ``target_update_freq=128, tau=1.0`` is as in Mnih et
+        al., and learns a little faster.
     double : bool, default=True
         Double DQN: the online network chooses the action in the next state, the target network
         says what it is worth, which overestimates less (van Hasselt et al., 2016, "Deep
@@ -98,14 +104,15 @@ class DQN(QFunction):
 
     def __init__(
         self,
-        hidden_layer_sizes: tuple[int, ...] = (64, 64),
+        hidden_layer_sizes: tuple[int, ...] = (128, 128),
         activation: str = "relu",
         network: Callable[[tuple[int, ...], int], Any] | None = None,
         *,
         learning_rate: float = 1e-3,
+        learning_rate_decay: float = 1e-4,
         optimizer: str | Callable[[float], Any] = "adam",
-        target_update_freq: int = 128,
-        tau: float = 1.0,
+        target_update_freq: int = 1,
+        tau: float = 0.01,
         double: bool = True,
         dueling: bool = False,
         huber_delta: float = 1.0,
@@ -115,6 +122,7 @@ class DQN(QFunction):
         self.activation = activation
         self.network = network
         self.learning_rate = learning_rate
+        self.learning_rate_decay = learning_rate_decay
         self.optimizer = optimizer
         self.target_update_freq = target_update_freq
         self.tau = tau
@@ -294,7 +302,12 @@ class DQN(QFunction):
                     age = self.n_updates_ % self.target_update_freq
                     last = min(done + self.target_update_freq - age, n_updates)
                 td_errors, weights = learner.learn(
-                    transitions, done, last, self._encoder.scale, self.n_updates_
+                    transitions,
+                    done,
+                    last,
+                    self._encoder.scale,
+                    self.n_updates_,
+                    self.learning_rate_decay,
                 )
                 errors.append(td_errors)
                 self.n_updates_ += last - done
@@ -341,6 +354,10 @@ class DQN(QFunction):
         for name in ("learning_rate", "huber_delta", "target_update_freq", "tau"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}.")
+        if not self.learning_rate_decay >= 0:
+            raise ValueError(
+                f"learning_rate_decay must be at least 0, got {self.learning_rate_decay!r}."
+            )
         if self.tau > 1:
             raise ValueError(f"tau must be in (0, 1], got {self.tau!r}.")
 
@@ -383,7 +400,7 @@ class DQN(QFunction):
         # Everything that is compiled into the learner.
         parameters = self.get_params(deep=False)
         parameters["hidden_layer_sizes"] = tuple(self.hidden_layer_sizes)
-        del parameters["scale_states"]
+        del parameters["scale_states"], parameters["learning_rate_decay"]
         if self.target_rests:
             del parameters["target_update_freq"]
         if has_own_rate:

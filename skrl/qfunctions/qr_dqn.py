@@ -18,7 +18,9 @@ class QRDQN(DQN):
     ----------
     n_quantiles : int, default=50
         N. A `network` of one's own has N times as many outputs as for a `DQN`.
-    hidden_layer_sizes, activation, network, learning_rate, optimizer, target_update_freq, tau
+    hidden_layer_sizes, activation, network, learning_rate, learning_rate_decay, optimizer
+        See `DQN`.
+    target_update_freq, tau
         See `DQN`.
     double, dueling, scale_states : bool
         See `DQN`. Dueling networks have N quantiles of V(s) and of every A(s, a).
@@ -39,13 +41,14 @@ class QRDQN(DQN):
         self,
         n_quantiles: int = 50,
         *,
-        hidden_layer_sizes: tuple[int, ...] = (64, 64),
+        hidden_layer_sizes: tuple[int, ...] = (128, 128),
         activation: str = "relu",
         network: Callable[[tuple[int, ...], int], Any] | None = None,
         learning_rate: float = 1e-3,
+        learning_rate_decay: float = 1e-4,
         optimizer: str | Callable[[float], Any] = "adam",
-        target_update_freq: int = 128,
-        tau: float = 1.0,
+        target_update_freq: int = 1,
+        tau: float = 0.01,
         double: bool = True,
         dueling: bool = False,
         huber_delta: float = 1.0,
@@ -56,6 +59,7 @@ class QRDQN(DQN):
             activation,
             network,
             learning_rate=learning_rate,
+            learning_rate_decay=learning_rate_decay,
             optimizer=optimizer,
             target_update_freq=target_update_freq,
             tau=tau,

@@ -28,15 +28,15 @@ class ExperienceReplay(Runner):
     ----------
     capacity : int, default=100_000
         How many transitions are remembered; then the newest replaces the oldest.
-    batch_size : int, default=64
+    batch_size : int, default=128
         Transitions per update, B.
     train_freq : int, default=256
         Steps, counted over all environments, between two stretches of learning.
-    gradient_steps : int, default=256
-        Updates per stretch of learning, K: by default one per step.
+    gradient_steps : int, default=128
+        Updates per stretch of learning, K: by default one for every second step.
     learning_starts : int, default=1000
         Steps before the first update.
-    n_step : int, default=10
+    n_step : int, default=5
         Over how many steps rewards are summed up before the bootstrap value,
         ``r + gamma r' + ... + gamma^n max_a Q(s, a)``: news of a reward travels n times as fast
         (Sutton & Barto, 2018, chapter 7; Hessel et al., 2018, "Rainbow").
@@ -65,11 +65,11 @@ class ExperienceReplay(Runner):
     def __init__(
         self,
         capacity: int = 100_000,
-        batch_size: int = 64,
+        batch_size: int = 128,
         train_freq: int = 256,
-        gradient_steps: int = 256,
+        gradient_steps: int = 128,
         learning_starts: int = 1000,
-        n_step: int = 10,
+        n_step: int = 5,
     ) -> None:
         self.capacity = capacity
         self.batch_size = batch_size

@@ -66,11 +66,11 @@ class PrioritizedReplay(ExperienceReplay):
     def __init__(
         self,
         capacity: int = 100_000,
-        batch_size: int = 64,
+        batch_size: int = 128,
         train_freq: int = 256,
-        gradient_steps: int = 256,
+        gradient_steps: int = 128,
         learning_starts: int = 1000,
-        n_step: int = 10,
+        n_step: int = 5,
         alpha: float = 0.6,
         beta: float = 0.4,
     ) -> None:

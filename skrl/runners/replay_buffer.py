@@ -87,7 +87,8 @@ class ReplayBuffer:
         )  # how many steps, at most, are stored at a time
         self._rows = np.empty(0, ROW)
         self._frames = np.empty(0)
-        self._sampled: dict[str, np.ndarray] = {}
+        # What was drawn last, and the time before.
+        self._sampled: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = {}, {}
         self._n_added = 0  # transitions, ever
         self._first = 0  # number of the oldest transition that is still there
         self._n_frames = 0  # frames, ever
@@ -190,7 +191,8 @@ class ReplayBuffer:
         Returns
         -------
         Transitions
-            Of batch shape (K, B). Its arrays are reused by the next call.
+            Of batch shape (K, B). Its arrays are reused by the next call but one: what is drawn
+            may still be learned while the next batches are drawn.
 
         Raises
         ------
@@ -202,6 +204,7 @@ class ReplayBuffer:
             self._store_incoming()
         if not len(self):
             raise ValueError("The replay buffer is empty: add transitions before sampling.")
+        self._sampled = self._sampled[::-1]
         places, weights = self._draw(rng, n_batches, batch_size)
         rows = self._take("rows", self._rows, places)
         return Transitions(
@@ -224,11 +227,12 @@ class ReplayBuffer:
         return places, None
 
     def _take(self, name: str, array: np.ndarray, places: Int[np.ndarray, "K B"]) -> np.ndarray:
-        """Gather places of an array into memory that is kept, under a name, for the next time."""
+        """Gather places of an array into memory that is kept, under a name, for later."""
         shape = places.shape + array.shape[1:]
-        out = self._sampled.get(name)
+        kept = self._sampled[0]
+        out = kept.get(name)
         if out is None or out.shape != shape:
-            out = self._sampled[name] = np.empty(shape, array.dtype)
+            out = kept[name] = np.empty(shape, array.dtype)
         # mode="clip" lets NumPy write straight into `out`; the places are in range anyway.
         return np.take(array, places, axis=0, out=out, mode="clip")
 

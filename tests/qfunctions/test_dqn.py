@@ -64,7 +64,7 @@ def three_kinds_of_transitions():
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_one_update_equals_the_one_written_out_by_hand(double, optimizer):
     qfunction = DQN((16, 8), learning_rate=0.1, optimizer=optimizer, double=double, huber_delta=2.0)
-    qfunction.set_params(scale_states=False, target_update_freq=10**9)
+    qfunction.set_params(scale_states=False, target_update_freq=10**9, learning_rate_decay=0.1)
     qfunction.build(CARTPOLE, 2, random_state=3)
     # One update first, so that online and target network differ.
     target_weights = [w.astype(np.float64) for w in qfunction.weights_]
@@ -89,7 +89,8 @@ def test_one_update_equals_the_one_written_out_by_hand(double, optimizer):
     slopes = -np.clip(errors, -2.0, 2.0) / 4
     descent = gradients(weights, t.states, t.actions, slopes)
     if optimizer == "sgd":
-        expected = [w - 0.1 * g for w, g in zip(weights, descent, strict=True)]
+        # After 10 updates the step size is alpha_11 = 0.1 / (1 + 0.1 * 10).
+        expected = [w - 0.05 * g for w, g in zip(weights, descent, strict=True)]
     else:
         # The first step of Adam: m / (1 - b1) = g and v / (1 - b2) = g^2.
         expected = [
@@ -424,3 +425,32 @@ def test_batches_of_many_sizes_are_evaluated_by_one_function():
     learner = qfunction._learner
     assert learner._forward.experimental_get_tracing_count() == 8
     assert learner._forward_any.experimental_get_tracing_count() <= 2
+
+
+def test_an_optimizer_with_a_schedule_follows_that():
+    def sgd_that_stops(learning_rate):
+        return keras.optimizers.SGD(
+            keras.optimizers.schedules.PiecewiseConstantDecay([4], [learning_rate, 0.0])
+        )
+
+    qfunction = DQN((8,), optimizer=sgd_that_stops, tau=1.0).build(CARTPOLE, 2, random_state=0)
+    batches = make_transitions(np.random.default_rng(0), (5, 16))
+    qfunction.update(batches)
+    learned = qfunction.weights_
+    qfunction.update(batches)
+    for before, after in zip(learned, qfunction.weights_, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_an_optimizer_of_ones_own_takes_smaller_steps_as_well():
+    changes = []
+    for decay in (0.0, 1e9):
+        qfunction = DQN((8,), optimizer=plain_sgd, learning_rate_decay=decay)
+        qfunction.build(CARTPOLE, 2, random_state=0)
+        batches = make_transitions(np.random.default_rng(0), (5, 16))
+        qfunction.update(batches[:1])
+        first = qfunction.weights_[0]
+        qfunction.update(batches[1:])
+        changes.append(np.abs(qfunction.weights_[0] - first).max())
+    assert changes[0] > 1e-4
+    assert changes[1] < 1e-9  # only the first step was one

@@ -202,7 +202,7 @@ def small(**parameters):
 def test_what_surprised_is_learned_from_more_often():
     runner = small(alpha=1.0)
     qfunction = run(runner, Surprised())
-    assert all(weights.shape == (20, 64) for weights in qfunction.weights)
+    assert all(weights.shape == (20, 128) for weights in qfunction.weights)
     # In the first stretch all were new.
     assert (qfunction.weights[0] == 1).all()
     assert (qfunction.weights[-1] < 0.02).any()

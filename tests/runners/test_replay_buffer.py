@@ -74,6 +74,11 @@ def test_sampling_again_reuses_the_memory():
     buffer.add(chain(0, np.zeros(6)))
     rng = np.random.default_rng(0)
     first = buffer.sample(rng, 2, 3)
+    kept = first.states.copy()
+    # What was drawn may still be learned from while the next batches are drawn.
+    second = buffer.sample(rng, 2, 3)
+    np.testing.assert_array_equal(first.states, kept)
+    assert not np.shares_memory(first.states, second.states)
     assert buffer.sample(rng, 2, 3).states is first.states
 
 

@@ -29,8 +29,10 @@ def train_skrl(n_steps: int, seed: int) -> dict[str, Any]:
         DQN(
             HIDDEN_LAYERS,
             learning_rate=LEARNING_RATE,
+            learning_rate_decay=0.0,
             double=False,
             scale_states=False,
+            tau=1.0,
             target_update_freq=128,  # what the peers' 10 steps come to: see train_peer
         ),
         EpsilonGreedy(LinearSchedule(*EPSILON, fraction=EXPLORATION_FRACTION)),

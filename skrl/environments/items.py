@@ -1,0 +1,139 @@
+"""Environments as data: many recipes, each with a seed of its own, as scikit-learn's X."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.random import SeedSequence
+
+
+@dataclass(frozen=True)
+class EnvironmentItem:
+    """A recipe for an environment whose episodes are its own: one sample of a data set.
+
+    Calling it makes the environment. Whatever seed that is then reset with, the item's own seed is
+    mixed into it: two items never play the same episodes, and an item always plays the same ones
+    for the same seed.
+
+    Parameters
+    ----------
+    env_id : str
+        A registered id, such as ``"CartPole-v1"``.
+    seed : int
+        The item's own seed.
+    kwargs : dict
+        Arguments of `gymnasium.make`.
+
+    Examples
+    --------
+    >>> from skrl.environments import EnvironmentItem
+    >>> first, second = EnvironmentItem("CartPole-v1", 1), EnvironmentItem("CartPole-v1", 2)
+    >>> states = [item().reset(seed=0)[0] for item in (first, first, second)]
+    >>> bool((states[0] == states[1]).all()), bool((states[0] == states[2]).any())
+    (True, False)
+    """
+
+    env_id: str
+    seed: int
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+        """Make the environment."""
+        kwargs = {} if render_mode is None else {"render_mode": render_mode}
+        env = gymnasium.make(self.env_id, disable_env_checker=True, **(self.kwargs | kwargs))
+        return OwnSeed(env, self.seed)
+
+
+class OwnSeed(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Mixes a number of its own into the seed of every reset.
+
+    Parameters
+    ----------
+    env : gymnasium.Env
+        What is wrapped.
+    own_seed : int
+        The number, at least 0.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], own_seed: int) -> None:
+        super().__init__(env)
+        self.own_seed = own_seed
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode; without a seed, go on with the random numbers where they are."""
+        if seed is not None:
+            seed = int(SeedSequence([self.own_seed, seed]).generate_state(1)[0])
+        return self.env.reset(seed=seed, options=options)
+
+
+def make_envs(env_id: str, n: int, *, seed: int = 0, **kwargs: Any) -> list[EnvironmentItem]:
+    """Make a data set of environments: what scikit-learn calls X.
+
+    Folds of model selection are then folds over environments: an agent is trained in some, and
+    scored in others that it has never seen.
+
+    Parameters
+    ----------
+    env_id : str
+        A registered id, such as ``"CartPole-v1"``.
+    n : int
+        How many items.
+    seed : int, default=0
+        From which the items' own seeds are drawn.
+    **kwargs : object
+        Arguments of `gymnasium.make`, such as ``is_slippery=False``. One that is a function is
+        called for every item, with a `numpy.random.Generator` of the item's own, and gives that
+        item's value: so every item can be a level of its own.
+
+    Returns
+    -------
+    list of EnvironmentItem
+        Light, picklable recipes. `QLearningAgent.fit` trains on all of them side by side, `score`
+        averages over them.
+
+    Raises
+    ------
+    ValueError
+        If `n` is less than 1, or the first item cannot be made.
+
+    Examples
+    --------
+    Six poles, in three folds: trained on four and scored on two.
+
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from skrl import QLearningAgent, make_envs
+    >>> agent = QLearningAgent(n_steps=2_000, n_evaluations=0, random_state=0)
+    >>> cross_val_score(agent, make_envs("CartPole-v1", n=6), cv=3).shape
+    (3,)
+
+    Lakes whose holes are elsewhere:
+
+    >>> from gymnasium.envs.toy_text.frozen_lake import generate_random_map
+    >>> lakes = make_envs(
+    ...     "FrozenLake-v1", n=3,
+    ...     desc=lambda rng: generate_random_map(4, seed=int(rng.integers(2**31))))
+    >>> lakes[0].kwargs["desc"] == lakes[1].kwargs["desc"]
+    False
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n!r}.")
+    items = []
+    for child in SeedSequence(seed).spawn(n):
+        rng = np.random.default_rng(child)
+        values = {name: _value(given, rng) for name, given in kwargs.items()}
+        items.append(EnvironmentItem(env_id, int(child.generate_state(1)[0]), values))
+    try:
+        items[0]().close()
+    except (gymnasium.error.Error, ImportError, TypeError) as error:
+        raise ValueError(
+            f"Cannot make the environment {env_id!r} with {kwargs}: {error}"
+        ) from error
+    return items
+
+
+def _value(given: Any | Callable[[np.random.Generator], Any], rng: np.random.Generator) -> Any:
+    return given(rng) if callable(given) else given
