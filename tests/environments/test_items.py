@@ -7,7 +7,7 @@ import pytest
 from gymnasium.envs.toy_text.frozen_lake import generate_random_map
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 
-from skrl import GymEnvironment, MemoizationQFunction, QLearningAgent, make_envs
+from skrl import GymEnvironment, MemoizationQFunction, QLearningAgent, RandomPolicy, make_envs
 
 
 def first_states(items, seed=0):
@@ -98,8 +98,7 @@ def test_model_selection_is_shown_the_right_call():
 
 
 def test_cross_validation_over_items():
-    agent = QLearningAgent(
-        MemoizationQFunction(0.5), n_steps=1_000, n_evaluations=0, random_state=0
-    )
+    table, policy = MemoizationQFunction(0.5, learning_rate_decay=0.0), RandomPolicy()
+    agent = QLearningAgent(table, policy, n_steps=2_000, n_evaluations=0, random_state=0)
     scores = cross_val_score(agent, make_envs("skrl/CircularWorld-v0", n=4), cv=2)
     np.testing.assert_allclose(scores, 30 / 11, atol=0.7)  # the mean way to 0 of all starts
