@@ -99,9 +99,9 @@ def play_episodes(
     shares = np.full(n, n_episodes // n) + (np.arange(n) < n_episodes % n)
     ends = shares.cumsum()
     played = ends - shares  # where in `returns` the next episode of each environment stands
-    returns = np.empty(n_episodes)
+    returns, n_left = np.empty(n_episodes), n_episodes
     running, lengths = np.zeros(n), np.zeros(n, dtype=np.int64)
-    while (played < ends).any():
+    while n_left > 0:
         transitions = environment.step(choose(states))
         states = environment.states
         rows = np.arange(n) if transitions.env_ids is None else transitions.env_ids
@@ -114,6 +114,7 @@ def play_episodes(
             if played[i] < ends[i]:
                 returns[played[i]] = running[i]
                 played[i] += 1
+                n_left -= 1
             running[i] = lengths[i] = 0
     return returns
 

@@ -108,6 +108,8 @@ class Evaluation(Callback):
         )
         gain, error = self._gain(returns)
         self._count(gain, error, returns)
+        if gain > 0:
+            self._best_returns, self.best_score_ = returns, float(returns.mean())
         if gain >= -error / 2:
             self._best = run.qfunction.snapshot()
         is_stuck = self._n_no_change >= self.n_iter_no_change
@@ -129,8 +131,6 @@ class Evaluation(Callback):
         elif gain < -error or np.array_equal(returns, self._last_returns):
             self._n_no_change += 1
         self._last_returns = returns
-        if gain > 0:
-            self._best_returns, self.best_score_ = returns, float(returns.mean())
 
     def _stop_if_solved(self, run: Run) -> None:
         """Play fresh episodes until the threshold is surely reached, or surely not."""

@@ -177,7 +177,8 @@ class CompiledLearner:
         optimizer.build(model.trainable_variables)
         self._fresh_optimizer = [variable.numpy() for variable in optimizer.variables]
         # A number, unless the optimizer follows a Keras schedule.
-        self.rate = optimizer.get_config()["learning_rate"]
+        rate = optimizer.get_config()["learning_rate"]
+        self.rate: float | None = rate if isinstance(rate, float) else None
         self._borrower: ReferenceType[Borrower] | None = None
         self._n_compiled = 0
         self._compile(jit_compile=True)
@@ -247,12 +248,14 @@ class CompiledLearner:
         last: int,
         scale: Scale,
         n_before: int,
+        learning_rate: float,
         decay: float,
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Make the updates `first` to `last` (exclusive) of transitions of batch shape (K, B).
 
         `scale` is the encoder's ``(shift, factor)`` of this moment, `n_before` says how many
-        updates the borrower has made so far, and `decay` how fast its steps become smaller.
+        updates the borrower has made so far. Its first step has the size `learning_rate`, if it
+        brings one of its own, and `decay` says how fast its steps become smaller.
 
         Returns
         -------
@@ -279,8 +282,9 @@ class CompiledLearner:
         try:
             # (Arrays, not numbers: TensorFlow would compile anew for every other number.)
             counts = [np.array(count, np.int32) for count in (first, last, n_before)]
-            rate = [np.array(number, np.float32) for number in (self._own_rate(), decay)]
-            errors, learned = self._learn(*counts, *rate, *batches, *scale)
+            first_rate = learning_rate if self.has_own_rate else self.rate or 0.0
+            rates = [np.array(number, np.float32) for number in (first_rate, decay)]
+            errors, learned = self._learn(*counts, *rates, *batches, *scale)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             if not self._jit_compile:
                 raise
@@ -289,19 +293,8 @@ class CompiledLearner:
                 stacklevel=2,
             )
             self._compile(jit_compile=False)
-            return self.learn(transitions, first, last, scale, n_before, decay)
+            return self.learn(transitions, first, last, scale, n_before, learning_rate, decay)
         return errors.numpy()[first:last], [weight.numpy() for weight in learned]
-
-    def _own_rate(self) -> float:
-        """The step size that the borrower begins with."""
-        borrower = self._borrower() if self.has_own_rate and self._borrower else None
-        if borrower is not None:
-            return borrower.learning_rate
-        return self.rate if self._sets_rate else 0.0
-
-    @property
-    def _sets_rate(self) -> bool:
-        return isinstance(self.rate, float)
 
     def _learn_stretch(
         self,
@@ -334,7 +327,7 @@ class CompiledLearner:
             targets = self.variant.targets(
                 rewards[k], discounts[k], target_outputs, lambda: self.model(next_states[k])
             )
-            if self._sets_rate:
+            if self.rate is not None:
                 # alpha_n = learning_rate / (1 + decay * (n - 1))
                 n_earlier = tf.cast(n_before + (k - first), tf.float32)
                 self.optimizer.learning_rate = rate / (1.0 + decay * n_earlier)

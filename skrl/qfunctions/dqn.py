@@ -32,7 +32,7 @@ class DQN(QFunction):
 
     The network learns by gradient descent on the Huber loss of the temporal-difference error
     ``rewards + discounts * bootstrap - Q(states, actions)``. The bootstrap value of the next state
-    comes from a target network, a copy of the weights that rests between its updates
+    comes from a target network, a copy of the weights that stays behind
     (Mnih et al., 2015, "Human-level control through deep reinforcement learning").
 
     Parameters
@@ -62,8 +62,8 @@ class DQN(QFunction):
         How far a change takes the target network towards the online network. A small number with
         ``target_update_freq=1`` lets the target network follow slowly all the time (soft updates;
         Lillicrap et al., 2016, "Continuous control with deep reinforcement learning"). 1 copies
-        the weights, which should then rest: ``target_update_freq=128, tau=1.0`` is as in Mnih et
-        al., and learns a little faster.
+        the weights, which should then rest: ``target_update_freq=128, tau=1.0`` is the way of Mnih
+        et al.
     double : bool, default=True
         Double DQN: the online network chooses the action in the next state, the target network
         says what it is worth, which overestimates less (van Hasselt et al., 2016, "Deep
@@ -307,6 +307,7 @@ class DQN(QFunction):
                     last,
                     self._encoder.scale,
                     self.n_updates_,
+                    self.learning_rate,
                     self.learning_rate_decay,
                 )
                 errors.append(td_errors)

@@ -26,4 +26,3 @@ class Borrower(Protocol):
     """Who learns with a `CompiledLearner`; it keeps its state while another one learns."""
 
     learner_state: LearnerState
-    learning_rate: float
