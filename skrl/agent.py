@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from gymnasium import Space, spaces
+from gymnasium import spaces
 from jaxtyping import Float, Shaped
 from numpy.random import SeedSequence
 from sklearn.base import BaseEstimator, clone
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from skrl.base import Actions, Callback, Environment, Policy, QFunction, Runner, States
 from skrl.callbacks import Evaluation, ProgressBar
 from skrl.environments import GymEnvironment
-from skrl.environments.spaces import ActionTranslator, StateTranslator
+from skrl.environments.spaces import ActionTranslator, to_states
 from skrl.evaluation import greedy_actions, play_episodes, side_by_side
 from skrl.history import History
 from skrl.policies import CoherentEpsilonGreedy, EpsilonGreedy
@@ -145,6 +146,13 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.verbose = verbose
         self.warm_start = warm_start
+
+    def __sklearn_tags__(self) -> Tags:
+        """Tell scikit-learn that X is a list of environments, no matrix of numbers."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.no_validation = True
+        return tags
 
     # ---- learning ------------------------------------------------------------------------------
 
@@ -416,19 +424,7 @@ class QLearningAgent(BaseEstimator):  # type: ignore[misc]
     def _to_batch(self, observations: Any) -> tuple[States, bool]:
         """Translate one observation or a batch into states; tell whether it was one."""
         check_is_fitted(self, "qfunction_")
-        space, part = _first_part(self.observation_space_, observations)
-        shape, expected = np.shape(part), space.shape or ()
-        is_single = shape == expected
-        if not is_single and shape[1:] != expected:
-            raise ValueError(
-                f"Expected one observation of shape {expected}, or a batch of shape "
-                f"{('m', *expected)}, got an array of shape {shape}."
-            )
-        m = 1 if is_single else shape[0]
-        states = StateTranslator(self.observation_space_, m).translate(observations)
-        if not np.isfinite(states).all():
-            raise ValueError("The observations contain NaN or infinity.")
-        return states, is_single
+        return to_states(self.observation_space_, observations)
 
 
 _EXAMPLES = {"qfunction": "DQN()", "policy": "EpsilonGreedy()", "runner": "ExperienceReplay()"}
@@ -437,16 +433,6 @@ _EXAMPLES = {"qfunction": "DQN()", "policy": "EpsilonGreedy()", "runner": "Exper
 def as_environment(env: Any) -> Environment:
     """Wrap anything that stands for an environment; an `Environment` stays as it is."""
     return env if isinstance(env, Environment) else GymEnvironment(env)
-
-
-def _first_part(space: Space[Any], observations: Any) -> tuple[Space[Any], Any]:
-    """Find an array in nested observations, and its space."""
-    if isinstance(space, spaces.Dict):
-        key = next(iter(space.spaces))
-        return _first_part(space.spaces[key], observations[key])
-    if isinstance(space, spaces.Tuple):
-        return _first_part(space.spaces[0], observations[0])
-    return space, observations
 
 
 def _episode_cap(environment: Environment) -> int | None:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from itertools import count, repeat
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
-if TYPE_CHECKING:
-    from skrl.base import Transitions
+from skrl.transitions import Transitions
 
 
 class Table:
@@ -109,6 +108,8 @@ class History(Table):
         self._began = perf_counter() - self.seconds_so_far()
         self._returns = np.zeros(n_envs)
         self._lengths = np.zeros(n_envs, dtype=np.int64)
+        # For a single environment plain numbers do, which are faster.
+        self._return, self._length = 0.0, 0
 
     def seconds_so_far(self) -> float:
         """Seconds of training that the last row knows of."""
@@ -153,10 +154,12 @@ class History(Table):
     def _record_one(self, transitions: "Transitions") -> int:
         """Do the same for a single environment, without NumPy's overhead."""
         self.n_steps += 1
-        self._returns[0] += transitions.rewards.item()
-        self._lengths[0] += 1
+        self._return += transitions.rewards.item()
+        self._length += 1
         if not (transitions.terminated.item() or transitions.truncated.item()):
             return 0
+        self._returns[0], self._lengths[0] = self._return, self._length
+        self._return, self._length = 0.0, 0
         self._record_episodes(np.zeros(1, dtype=np.int64))
         return 1
 
@@ -173,3 +176,32 @@ class History(Table):
         )
         self._returns[env_ids] = 0.0
         self._lengths[env_ids] = 0
+
+
+class Budget:
+    """How much a run may do, and how much of it is used.
+
+    Parameters
+    ----------
+    history : History
+        Counts steps and episodes; what it has counted so far does not count.
+    n_steps, n_episodes : int or None
+        The budget. At least one must be given.
+    """
+
+    def __init__(self, history: History, n_steps: int | None, n_episodes: int | None) -> None:
+        if n_steps is None and n_episodes is None:
+            raise ValueError("A run needs a budget: give n_steps, n_episodes or both.")
+        for name, value in (("n_steps", n_steps), ("n_episodes", n_episodes)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}.")
+        self.history = history
+        self.first_step, self.n_steps = history.n_steps, n_steps or np.inf
+        self.first_episode, self.n_episodes = len(history), n_episodes or np.inf
+
+    def used(self) -> float:
+        """The part of the budget that is used, from 0 to 1."""
+        used = (self.history.n_steps - self.first_step) / self.n_steps
+        if self.n_episodes < np.inf:
+            used = max(used, (len(self.history) - self.first_episode) / self.n_episodes)
+        return used if used < 1.0 else 1.0

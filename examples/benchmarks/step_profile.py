@@ -10,7 +10,8 @@ from acting_rows import FrozenDQN, Recorder, make_env, remembering_runner, repla
 from measuring import Breakdown, Options
 
 from skrl import EpsilonGreedy, GymEnvironment, History, MemoizationQFunction, SimpleRunner
-from skrl.base import Budget, Environment, QFunction, Runner
+from skrl.base import Environment, QFunction, Runner
+from skrl.history import Budget
 
 N_ROUNDS = 9
 N_STEPS = 25_600

@@ -228,6 +228,54 @@ def check_observation_space(space: gymnasium.Space[Any]) -> None:
         )
 
 
+def to_states(
+    space: gymnasium.Space[Any], observations: Any
+) -> tuple[Shaped[np.ndarray, "m *state_shape"], bool]:
+    """Translate one observation, or a batch of them, into a batch of states.
+
+    Parameters
+    ----------
+    space : gymnasium.Space
+        The space of one observation.
+    observations : observation, or array-like of shape (m, *observation_shape)
+        What an environment gave, or a user wrote.
+
+    Returns
+    -------
+    states : ndarray of shape (m, *state_shape)
+        The states, m = 1 for a single observation.
+    is_single : bool
+        Whether it was one.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not that of an observation or of a batch, or a number is not finite.
+    """
+    part_space, part = _first_part(space, observations)
+    shape, expected = np.shape(part), part_space.shape or ()
+    is_single = shape == expected
+    if not is_single and shape[1:] != expected:
+        raise ValueError(
+            f"Expected one observation of shape {expected}, or a batch of shape "
+            f"{('m', *expected)}, got an array of shape {shape}."
+        )
+    states = StateTranslator(space, 1 if is_single else shape[0]).translate(observations)
+    if not np.isfinite(states).all():
+        raise ValueError("The observations contain NaN or infinity.")
+    return states, is_single
+
+
+def _first_part(space: gymnasium.Space[Any], observations: Any) -> tuple[Any, Any]:
+    """Find an array in nested observations, and its space."""
+    if isinstance(space, spaces.Dict):
+        key = next(iter(space.spaces))
+        return _first_part(space.spaces[key], observations[key])
+    if isinstance(space, spaces.Tuple):
+        return _first_part(space.spaces[0], observations[0])
+    return space, observations
+
+
 def flatten_batch(
     space: gymnasium.Space[Any], observations: Any, n_envs: int
 ) -> Float32[np.ndarray, "n_envs size"]:

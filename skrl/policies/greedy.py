@@ -85,7 +85,7 @@ def greedy_actions(values: Values, rng: Generator) -> Actions:
         If there is a NaN among the values.
     """
     if len(values) == 1:
-        return np.array([_greedy_action(values[0].tolist(), rng)])
+        return np.array([_greedy_action(values.tolist()[0], rng)])
     return _greedy_actions(values, rng)
 
 

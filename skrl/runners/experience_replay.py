@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
 
-from skrl.base import Budget, Environment, QFunction, Runner, Transitions
+from skrl.base import Environment, QFunction, Runner, Transitions
+from skrl.history import Budget
 from skrl.runners.replay_buffer import ReplayBuffer
 
 

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
 
-from skrl.base import Budget, Environment, QFunction, Transitions
+from skrl.base import Environment, QFunction, Transitions
+from skrl.history import Budget
 from skrl.runners.experience_replay import ExperienceReplay
 from skrl.runners.prioritized_buffer import PrioritizedBuffer
 
@@ -33,7 +34,7 @@ class PrioritizedReplay(ExperienceReplay):
 
     Parameters
     ----------
-    capacity, batch_size, train_freq, gradient_steps, learning_starts, n_step
+    capacity, batch_size, train_freq, gradient_steps, learning_starts, n_step : int
         See `ExperienceReplay`.
     alpha : float in [0, 1], default=0.6
         How much the priorities count. 0 draws all transitions equally often.
