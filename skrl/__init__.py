@@ -22,6 +22,7 @@ from skrl.qfunctions import (
     RandomQFunction,
 )
 from skrl.runners import ExperienceReplay, PrioritizedReplay, SimpleRunner
+from skrl.study import Study, compare
 
 __version__ = "0.1.0"
 
@@ -51,6 +52,8 @@ __all__ = [
     "Runner",
     "SimpleRunner",
     "Softmax",
+    "Study",
     "Transitions",
+    "compare",
     "make_envs",
 ]

@@ -39,3 +39,10 @@ def test_frozen_lake_is_crossed(tmp_path):
 def test_cartpole_is_solved(tmp_path, name):
     output = run(name, tmp_path)
     assert float(re.search(r"fresh episodes: ([\d.]+)", output)[1]) >= 475
+
+
+@pytest.mark.slow
+def test_study_compares_three_agents(tmp_path):
+    output = run("study.py", tmp_path)
+    assert output.count("epsilon 0.5 > epsilon") == 2
+    assert "10 seeds" in output

@@ -1,0 +1,307 @@
+"""Studies: several agents in several environments with many seeds, and what they say together."""
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from jaxtyping import Float64
+
+from skrl import statistics
+from skrl.statistics import Estimate
+from skrl.study_runs import (
+    Result,
+    lines_to,
+    make_jobs,
+    make_run,
+    portable,
+    progress_bar,
+    read_finished,
+)
+
+__all__ = ["Result", "Study", "compare"]
+
+
+def compare(
+    agents: Any,
+    envs: Any,
+    *,
+    n_seeds: int = 10,
+    n_jobs: int | None = None,
+    n_episodes: int = 100,
+    resume: str | Path | None = None,
+    random_state: Any = 0,
+    verbose: int = 0,
+) -> "Study":
+    """Train and score every agent in every environment with many seeds.
+
+    A run is one agent, one environment and one seed: a clone of the agent is given the seed as
+    its `random_state`, fitted in the environment, and scored in fresh episodes of it. The seeds
+    are ``random_state, random_state + 1, ...``, the same for all agents, so that any run can be
+    repeated by hand, and a study with more seeds contains the one with fewer.
+
+    Parameters
+    ----------
+    agents : dict of str to estimator
+        The agents by name: `QLearningAgent`, or any scikit-learn estimator that has the parameter
+        `random_state` and the methods ``fit(env)`` and ``score(env, n_episodes=...)``.
+    envs : list of str, or dict of str to environment
+        Registered ids; or environments by name: ids, specs, functions, `GymEnvironment`, or lists
+        of those to be trained on side by side. No live environments, as each run needs a fresh
+        one.
+    n_seeds : int, default=10
+        How many seeds.
+    n_jobs : int or None, default=None
+        How many runs at a time, in processes of their own (joblib); -1 stands for as many as there
+        are processors. The scores do not depend on it, the seconds do.
+    n_episodes : int, default=100
+        How many episodes a score is the mean of.
+    resume : str, Path or None, default=None
+        File that remembers finished runs, one line of JSON each. Runs that it has are not made
+        again: after an error or Ctrl-C, the same call goes on where it stopped, and a call with
+        more seeds or agents makes the missing runs only. A run is recognised by the agent's class
+        and parameters, the environment as it was given, the seed and `n_episodes`; not noticed
+        are changes in the code behind them.
+    random_state : int, default=0
+        The first seed, at least 0.
+    verbose : int, default=0
+        0 is silent, 1 shows a progress bar.
+
+    Returns
+    -------
+    Study
+        The results, ordered by agent, environment and seed. Printed, it is a report.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument will not do.
+    Exception
+        Whatever a run raises, with a note which run it was.
+
+    Examples
+    --------
+    >>> from skrl import EpsilonGreedy, QLearningAgent
+    >>> from skrl.study import compare
+    >>> agent = QLearningAgent(n_steps=300, n_evaluations=0)
+    >>> study = compare({
+    ...     "careful": agent,
+    ...     "wild": QLearningAgent(policy=EpsilonGreedy(1.0), n_steps=300, n_evaluations=0),
+    ... }, ["skrl/CircularWorld-v0"], n_seeds=3, n_episodes=10)
+    >>> study.scores("wild").shape
+    (3, 1)
+    >>> 0 <= study.probability_of_improvement("wild", "careful").value <= 1
+    True
+    """
+    jobs = make_jobs(agents, envs, n_seeds, n_episodes, random_state)
+    digests = ["" if resume is None else job.digest() for job in jobs]
+    finished = {} if resume is None else read_finished(Path(resume))
+    results = {
+        i: replace(finished[digest], agent=jobs[i].agent_name, env=jobs[i].env_name)
+        for i, digest in enumerate(digests)
+        if digest in finished
+    }
+    # Seed by seed: where a study is broken off, all agents have got equally far.
+    missing = sorted(set(range(len(jobs))) - results.keys(), key=lambda i: (jobs[i].seed, i))
+    runs = (joblib.delayed(make_run)(i, jobs[i], portable(jobs[i].env)) for i in missing)
+    with lines_to(resume) as file, progress_bar(len(jobs), len(results), verbose) as bar:
+        for i, result in joblib.Parallel(n_jobs, return_as="generator_unordered")(runs):
+            results[i] = result
+            if file is not None:
+                print(json.dumps({"digest": digests[i], **asdict(result)}), file=file, flush=True)
+            bar.update()
+    return Study([results[i] for i in range(len(jobs))])
+
+
+@dataclass(frozen=True, repr=False)
+class Study:
+    """The results of many runs, and what they say together.
+
+    ``print(study)`` shows all of it. Where it needs the scores of several environments on one
+    scale, they are scaled by the lowest and highest score of this study in each environment, to 0
+    and 1: such numbers compare its agents, and mean nothing outside of it. The scores of a single
+    environment stay as they are. The methods are described in `skrl.statistics`.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        Exactly one for every agent, environment and seed.
+
+    Raises
+    ------
+    ValueError
+        If there is no result, or one is missing or there twice.
+
+    Examples
+    --------
+    >>> from skrl.study import Result, Study
+    >>> scores = {"old": [12.0, 13.5, 16.0], "new": [19.0, 15.0, 18.0]}
+    >>> study = Study([
+    ...     Result(agent, "Taxi-v4", seed, score, n_steps=1_000, seconds=0.5)
+    ...     for agent in scores for seed, score in enumerate(scores[agent])])
+    >>> print(study.probability_of_improvement("new", "old"))
+    0.8889 [0.5556, 1]
+    >>> study.n_seeds_needed("new", "old")
+    9.0
+    """
+
+    results: Sequence[Result]
+
+    def __post_init__(self) -> None:
+        keys = [(result.agent, result.env, result.seed) for result in self.results]
+        wanted = list(itertools.product(self.agents, self.envs, self.seeds))
+        if not keys or sorted(keys) != sorted(wanted):
+            raise ValueError(
+                "A study needs exactly one result for every agent, environment and seed; got "
+                f"{len(keys)} results for {self.agents}, {self.envs} and {self.seeds}, and of "
+                f"{sorted(set(wanted) - set(keys))[:5]} there is none."
+            )
+
+    @property
+    def agents(self) -> list[str]:
+        """Names of the agents."""
+        return list(dict.fromkeys(result.agent for result in self.results))
+
+    @property
+    def envs(self) -> list[str]:
+        """Names of the environments."""
+        return list(dict.fromkeys(result.env for result in self.results))
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds."""
+        return sorted({result.seed for result in self.results})
+
+    def table(self) -> list[dict[str, Any]]:
+        """Give all results as rows, one dict each; ``pandas.DataFrame(study.table())`` works."""
+        return [asdict(result) for result in self.results]
+
+    def scores(self, agent: str, env: str | None = None) -> Float64[np.ndarray, "n_seeds n_envs"]:
+        """Scores of an agent as they are, in one environment or (None) in all.
+
+        Returns
+        -------
+        ndarray of shape (n_seeds, n_envs)
+            Rows in the order of `seeds`, columns in that of `envs`.
+        """
+        for name, known in ((agent, self.agents), (env, [None, *self.envs])):
+            if name not in known:
+                raise ValueError(f"There is nothing called {name!r} in this study, only {known}.")
+        score_of = {(r.agent, r.env, r.seed): r.score for r in self.results}
+        envs = self.envs if env is None else [env]
+        return np.array([[score_of[agent, name, seed] for name in envs] for seed in self.seeds])
+
+    def interquartile_mean(self, agent: str, env: str | None = None) -> Estimate:
+        """Interquartile mean of an agent's scores, with a 95% stratified bootstrap interval.
+
+        In one environment, or (None) in all together, on the common scale.
+        """
+        scores = self._on_one_scale(agent, env)
+        interval = statistics.stratified_bootstrap(scores)
+        return Estimate(float(statistics.interquartile_mean(scores)), *interval)
+
+    def probability_of_improvement(self, a: str, b: str, env: str | None = None) -> Estimate:
+        """Probability that a run of agent `a` scores higher than one of `b`, with 95% interval.
+
+        In one environment, or (None) the mean over all.
+        """
+        return statistics.probability_of_improvement(self.scores(a, env), self.scores(b, env))
+
+    def performance_profile(
+        self, thresholds: Any, env: str | None = None
+    ) -> dict[str, Float64[np.ndarray, " n_thresholds"]]:
+        """Share of each agent's runs that score higher than each threshold.
+
+        In one environment, or (None) in all together, on the common scale.
+        """
+        return {
+            agent: statistics.performance_profile(self._on_one_scale(agent, env), thresholds)
+            for agent in self.agents
+        }
+
+    def n_seeds_needed(self, a: str, b: str, *, error: float = 0.05, power: float = 0.8) -> float:
+        """How many seeds show that `a` is better than `b`, if it is as probable as it looks here.
+
+        See `skrl.statistics.n_seeds_needed`.
+        """
+        probability = self.probability_of_improvement(a, b).value
+        return statistics.n_seeds_needed(probability, len(self.envs), error=error, power=power)
+
+    def _on_one_scale(self, agent: str, env: str | None) -> Float64[np.ndarray, "n_seeds n_envs"]:
+        scores = self.scores(agent, env)
+        if scores.shape[1] == 1:
+            return scores
+        everything = np.concatenate([self.scores(name) for name in self.agents])
+        low, high = everything.min(axis=0), everything.max(axis=0)
+        # (score - low) / (high - low)
+        scaled: np.ndarray = (scores - low) / np.where(high > low, high - low, 1.0)
+        return scaled
+
+    # ---- the report ----------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return f"<Study of {', '.join(self.agents)} in {', '.join(self.envs)}: print it>"
+
+    def __str__(self) -> str:
+        parts = [self._scores_report(env) for env in self.envs]
+        if len(self.envs) > 1:
+            parts.append(self._scores_report(None))
+        if len(self.agents) > 1:
+            parts += [self._pairs_report(), self._conclusion()]
+        return "\n\n".join(parts)
+
+    def _ranked(self) -> list[str]:
+        """The agents, the one of highest interquartile mean first."""
+
+        def iqm(agent: str) -> float:
+            return float(statistics.interquartile_mean(self._on_one_scale(agent, None)))
+
+        return sorted(self.agents, key=iqm, reverse=True)
+
+    def _scores_report(self, env: str | None) -> str:
+        heading = "all, each scaled to 0..1" if env is None else env
+        rows = [(heading, "interquartile mean", "95% interval", "runs", "steps", "seconds")]
+        for agent in self._ranked():
+            runs = [r for r in self.results if r.agent == agent and env in (None, r.env)]
+            steps = [run.n_steps for run in runs if run.n_steps is not None]
+            mean, interval = str(self.interquartile_mean(agent, env)).split(" ", 1)
+            mean_steps = f"{np.mean(steps):,.0f}" if steps else "-"
+            seconds = f"{np.mean([run.seconds for run in runs]):.1f}"
+            rows.append((agent, mean, interval, str(len(runs)), mean_steps, seconds))
+        return _aligned(rows)
+
+    def _pairs_report(self) -> str:
+        rows = [("a > b", "probability", "95% interval")]
+        for a, b in itertools.combinations(self._ranked(), 2):
+            probability, interval = str(self.probability_of_improvement(a, b)).split(" ", 1)
+            rows.append((f"{a} > {b}", probability, interval))
+        return _aligned(rows)
+
+    def _conclusion(self) -> str:
+        """Say whether the seeds suffice to call the best agent better than the second."""
+        best, second = self._ranked()[:2]
+        n, needed = len(self.seeds), self.n_seeds_needed(best, second)
+        claim = f"that {best!r} is better than {second!r}"
+        if needed == inf:
+            return f"Nothing says {claim}:\nit scores higher in no more than half of the pairs."
+        verdict = "suffice" if needed <= n else "do not suffice"
+        probability = self.probability_of_improvement(best, second).value
+        return (
+            f"{n} seeds {verdict} to say {claim}:\n"
+            f"if the probability is {probability:.2f}, it takes {needed:.0f} (5% error, 80% power)."
+        )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Columns of text, the first flush left and the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]))
+    return "\n".join(lines)
