@@ -62,6 +62,7 @@ __all__ = [
     "Values",
 ]
 
+
 class Environment(BaseEstimator, ABC):  # type: ignore[misc]
     """A world, or n of them side by side: takes actions, gives transitions.
 
@@ -351,7 +352,19 @@ class Run:
 
 
 class Callback(BaseEstimator):  # type: ignore[misc]
-    """Watches a run. Every method does nothing unless a subclass says otherwise."""
+    """Watches a run. Every method does nothing unless a subclass says otherwise.
+
+    Examples
+    --------
+    >>> from skrl import Callback, QLearningAgent
+    >>> class StopAfterTen(Callback):
+    ...     def on_episode_end(self, run):
+    ...         if len(run.history) == 10:
+    ...             run.stop("ten episodes are enough")
+    >>> agent = QLearningAgent(n_evaluations=0, callbacks=[StopAfterTen()])
+    >>> agent.fit("skrl/CircularWorld-v0").n_episodes_
+    10
+    """
 
     def on_run_begin(self, run: Run) -> None:
         """Called once, before the first step."""

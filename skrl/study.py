@@ -182,7 +182,14 @@ class Study:
         return [asdict(result) for result in self.results]
 
     def scores(self, agent: str, env: str | None = None) -> Float64[np.ndarray, "n_seeds n_envs"]:
-        """Scores of an agent as they are, in one environment or (None) in all.
+        """Scores of an agent as they are.
+
+        Parameters
+        ----------
+        agent : str
+            Name of the agent.
+        env : str or None, default=None
+            Name of an environment; None stands for all.
 
         Returns
         -------
@@ -199,7 +206,16 @@ class Study:
     def interquartile_mean(self, agent: str, env: str | None = None) -> Estimate:
         """Interquartile mean of an agent's scores, with a 95% stratified bootstrap interval.
 
-        In one environment, or (None) in all together, on the common scale.
+        Parameters
+        ----------
+        agent : str
+            Name of the agent.
+        env : str or None, default=None
+            Name of an environment; None stands for all together, on the common scale.
+
+        Returns
+        -------
+        Estimate
         """
         scores = self._on_one_scale(agent, env)
         interval = statistics.stratified_bootstrap(scores)
@@ -208,7 +224,16 @@ class Study:
     def probability_of_improvement(self, a: str, b: str, env: str | None = None) -> Estimate:
         """Probability that a run of agent `a` scores higher than one of `b`, with 95% interval.
 
-        In one environment, or (None) the mean over all.
+        Parameters
+        ----------
+        a, b : str
+            Names of two agents.
+        env : str or None, default=None
+            Name of an environment; None gives the mean over all.
+
+        Returns
+        -------
+        Estimate
         """
         return statistics.probability_of_improvement(self.scores(a, env), self.scores(b, env))
 
@@ -217,7 +242,17 @@ class Study:
     ) -> dict[str, Float64[np.ndarray, " n_thresholds"]]:
         """Share of each agent's runs that score higher than each threshold.
 
-        In one environment, or (None) in all together, on the common scale.
+        Parameters
+        ----------
+        thresholds : array-like of shape (n_thresholds,)
+            Scores.
+        env : str or None, default=None
+            Name of an environment; None stands for all together, on the common scale.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_thresholds,)
+            The shares of every agent.
         """
         return {
             agent: statistics.performance_profile(self._on_one_scale(agent, env), thresholds)
@@ -227,7 +262,19 @@ class Study:
     def n_seeds_needed(self, a: str, b: str, *, error: float = 0.05, power: float = 0.8) -> float:
         """How many seeds show that `a` is better than `b`, if it is as probable as it looks here.
 
-        See `skrl.statistics.n_seeds_needed`.
+        Parameters
+        ----------
+        a, b : str
+            Names of two agents.
+        error : float in (0, 1), default=0.05
+            Probability of finding a difference where there is none.
+        power : float in [0.5, 1), default=0.8
+            Probability of finding the difference where it is there.
+
+        Returns
+        -------
+        float
+            See `skrl.statistics.n_seeds_needed`.
         """
         probability = self.probability_of_improvement(a, b).value
         return statistics.n_seeds_needed(probability, len(self.envs), error=error, power=power)

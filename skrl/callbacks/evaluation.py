@@ -54,6 +54,20 @@ class Evaluation(Callback):
     ----------
     best_score_ : float
         Highest mean return of an evaluation; -inf before the first.
+
+    Examples
+    --------
+    `QLearningAgent` makes one by itself; a runner alone can do with one as well:
+
+    >>> from skrl import EpsilonGreedy, GymEnvironment, MemoizationQFunction, SimpleRunner
+    >>> from skrl.callbacks import Evaluation
+    >>> environment = GymEnvironment("skrl/CircularWorld-v0")
+    >>> qfunction = MemoizationQFunction().build(environment.state_space, environment.n_actions, 0)
+    >>> evaluation = Evaluation(environment.replicate(5), interval=500, n_episodes=5)
+    >>> history = SimpleRunner().run(
+    ...     environment, qfunction, EpsilonGreedy(), n_steps=1_000, rng=0, callbacks=[evaluation])
+    >>> history.evaluations[:, "n_steps"]
+    array([ 512, 1000])
     """
 
     def __init__(

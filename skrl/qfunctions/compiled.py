@@ -203,6 +203,12 @@ class CompiledLearner:
         self._borrower = ref(borrower)
         self._n_compiled = 0
 
+    def forget(self, borrower: Borrower) -> None:
+        """Take nothing back from a borrower that starts anew."""
+        with self.lock:
+            if self.is_lent_to(borrower):
+                self._borrower = None
+
     def state(self) -> LearnerState:
         """Copy the present borrower's state."""
         optimizer = [variable.numpy() for variable in self.optimizer.variables]

@@ -231,6 +231,7 @@ class DQN(QFunction):
         self._learner = None
         self.learner_state = LearnerState(model.get_weights(), model.get_weights())
         self._learner = self._find_learner()
+        self._learner.forget(self)
         self._act_with(model.get_weights())
         return self
 

@@ -109,8 +109,8 @@ class StateEncoder:
 
         Parameters
         ----------
-        states : integer ndarray of shape (m, *state_shape)
-            The states.
+        states : ndarray of shape (m, *state_shape)
+            The states, in integers.
 
         Returns
         -------

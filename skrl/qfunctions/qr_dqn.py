@@ -18,14 +18,26 @@ class QRDQN(DQN):
     ----------
     n_quantiles : int, default=50
         N. A `network` of one's own has N times as many outputs as for a `DQN`.
-    hidden_layer_sizes, activation, network, learning_rate, learning_rate_decay, optimizer
+    hidden_layer_sizes : tuple of int, default=(128, 128)
         See `DQN`.
-    target_update_freq, tau
+    activation : {"relu", "tanh"}, default="relu"
         See `DQN`.
-    double, dueling, scale_states : bool
+    network : callable or None, default=None
+        See `DQN`.
+    learning_rate, learning_rate_decay : float
+        See `DQN`.
+    optimizer : str or callable, default="adam"
+        See `DQN`.
+    target_update_freq : int, default=1
+        See `DQN`.
+    tau : float in (0, 1], default=0.01
+        See `DQN`.
+    double, dueling : bool
         See `DQN`. Dueling networks have N quantiles of V(s) and of every A(s, a).
     huber_delta : float, default=1.0
         kappa: size of an error from which on the loss grows linearly, > 0.
+    scale_states : bool, default=True
+        See `DQN`.
 
     Examples
     --------

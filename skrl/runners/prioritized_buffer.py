@@ -29,7 +29,9 @@ class PrioritizedBuffer(ReplayBuffer):
 
     Parameters
     ----------
-    capacity, n_step, discount_factor
+    capacity, n_step : int
+        See `ReplayBuffer`.
+    discount_factor : float, default=1.0
         See `ReplayBuffer`.
     alpha : float in [0, 1], default=0.6
         How much the priorities count.

@@ -1,0 +1,545 @@
+"""Every class that we ship keeps its contracts, and who breaks one is told which."""
+
+import importlib
+import inspect
+import pkgutil
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import SGDRegressor
+
+import skrl
+from skrl import (
+    DQN,
+    QRDQN,
+    ConstantSchedule,
+    EpsilonGreedy,
+    ExponentialSchedule,
+    GymEnvironment,
+    LinearSchedule,
+    MemoizationQFunction,
+    QLearningAgent,
+    RandomQFunction,
+    SimpleRunner,
+)
+from skrl.base import Environment, Policy, QFunction, Runner
+from skrl.callbacks import Evaluation
+from skrl.environments.worlds import IntervalWorld
+from skrl.estimator_checks import (
+    QFUNCTION_CHECKS,
+    check_agent,
+    check_environment,
+    check_policy,
+    check_qfunction,
+    check_runner,
+)
+from skrl.estimator_checks.expectations import expect_error, expect_floats, expect_same
+from skrl.estimator_checks.running import run_checks
+from skrl.qfunctions.regressor import RegressorQFunction
+from skrl.runners import ExperienceReplay, PrioritizedReplay
+
+RING, LINE = "skrl/CircularWorld-v0", "skrl/IntervalWorld-v0"
+
+REPLAY = {"batch_size": 8, "train_freq": 32, "gradient_steps": 2, "learning_starts": 64}
+DEEP_AGENT = QLearningAgent(
+    DQN((8,)),
+    runner=ExperienceReplay(**REPLAY),
+    n_steps=200,
+    n_evaluations=1,
+)
+
+# Instances to check of the classes whose constructors need arguments, or where others than those
+# are worth a look. Of all other classes the instance without arguments is checked.
+INSTANCES = {
+    ConstantSchedule: [ConstantSchedule(0.1)],
+    DQN: [DQN((8,))],
+    EpsilonGreedy: [EpsilonGreedy(), EpsilonGreedy(0.3), EpsilonGreedy(LinearSchedule(0.8, 0.0))],
+    Evaluation: [Evaluation(GymEnvironment(RING), interval=100)],
+    ExperienceReplay: [ExperienceReplay(**REPLAY), ExperienceReplay(**REPLAY, n_step=1)],
+    ExponentialSchedule: [ExponentialSchedule(1.0, 0.1)],
+    GymEnvironment: [
+        *[GymEnvironment(f"skrl/{world}-v0") for world in skrl.environments.worlds.__all__],
+        GymEnvironment(LINE, n_envs=3),  # one after the other
+        GymEnvironment("CartPole-v1", n_envs=3),  # all at once
+        GymEnvironment(IntervalWorld()),  # a live one
+    ],
+    LinearSchedule: [LinearSchedule(1.0, 0.1)],
+    MemoizationQFunction: [MemoizationQFunction(), MemoizationQFunction(0.5, 0.0, 0.0)],
+    PrioritizedReplay: [PrioritizedReplay(**REPLAY)],
+    QLearningAgent: [QLearningAgent(n_steps=100, n_evaluations=1), DEEP_AGENT],
+    QRDQN: [QRDQN(4, hidden_layer_sizes=(8,))],
+    RegressorQFunction: [RegressorQFunction(SGDRegressor())],
+}
+
+check_short_runs = partial(check_runner, n_steps=120)
+
+# What is checked of the subclasses of an interface; of all others, their parameters.
+INTERFACES = {
+    Environment: check_environment,
+    Policy: check_policy,
+    QFunction: check_qfunction,
+    QLearningAgent: check_agent,
+    Runner: check_short_runs,
+}
+
+DRAWS_VALUES = "its values are drawn anew at each call"
+ADAPTS_SCALE = "the scale of the states adapts to all K batches before anything is learned"
+EXPECTED_FAILED_CHECKS = {
+    RandomQFunction: dict.fromkeys(
+        [
+            "check_values_do_not_depend_on_the_batch",
+            "check_looking_changes_nothing",
+            "check_td_errors_of_ended_episodes",
+            "check_update_learns",
+            "check_many_updates_equal_single_ones",
+            "check_start_update",
+            "check_snapshot_and_restore",
+        ],
+        DRAWS_VALUES,
+    )
+}
+
+
+def shipped_classes():
+    """All classes in skrl that are estimators, and neither private nor abstract."""
+    classes = []
+    for info in pkgutil.walk_packages(skrl.__path__, "skrl."):
+        module = importlib.import_module(info.name)
+        for name, cls in vars(module).items():
+            is_here = inspect.isclass(cls) and cls.__module__ == info.name
+            if is_here and issubclass(cls, BaseEstimator) and not name.startswith("_"):
+                classes.append(cls)
+    return [cls for cls in classes if not inspect.isabstract(cls)]
+
+
+def needs_arguments(cls):
+    parameters = inspect.signature(cls).parameters.values()
+    return any(parameter.default is parameter.empty for parameter in parameters)
+
+
+CLASSES = shipped_classes()
+PARTS = [
+    part for cls in CLASSES if cls in INSTANCES or not needs_arguments(cls)
+    for part in INSTANCES.get(cls) or [cls()]
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_there_is_something_to_check_of_every_class(cls):
+    assert any(type(part) is cls for part in PARTS), f"Add an instance of {cls} to INSTANCES."
+
+
+def test_the_classes_are_found():
+    assert {DQN, EpsilonGreedy, GymEnvironment, SimpleRunner, QLearningAgent} <= set(CLASSES)
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: repr(part)[:60])
+def test_what_we_ship_keeps_its_contracts(part):
+    checks = [check for interface, check in INTERFACES.items() if isinstance(part, interface)]
+    expected = EXPECTED_FAILED_CHECKS.get(type(part))
+    for check in checks:
+        check(part, expected_failed_checks=expected)
+    if not checks:
+        run_checks(part, BaseEstimator, [], expected_failed_checks=expected)
+
+
+def test_tables_keep_their_contracts_on_tuples():
+    check_qfunction(MemoizationQFunction(), "Blackjack-v1")
+
+
+def test_networks_keep_their_contracts_on_vectors_but_for_the_scale():
+    because_of_scale = [
+        "check_td_errors_of_ended_episodes",
+        "check_many_updates_equal_single_ones",
+        "check_start_update",
+    ]
+    expected = dict.fromkeys(because_of_scale, ADAPTS_SCALE)
+    check_qfunction(DQN((8,)), "CartPole-v1", expected_failed_checks=expected)
+
+
+# ---- who breaks a contract is told which -------------------------------------------------------
+
+
+class Busy(EpsilonGreedy):
+    """Its constructor does some work."""
+
+    def __init__(self, epsilon=0.5):
+        super().__init__(float(epsilon) + 0)
+        self.square = epsilon**2
+
+
+class Shared(EpsilonGreedy):
+    def __init__(self, epsilon=0.5, levels=[0.5]):  # noqa: B006
+        super().__init__(epsilon)
+        self.levels = levels
+
+
+class Unnamed(EpsilonGreedy):
+    def __init__(self, epsilon=0.5, **settings):
+        super().__init__(epsilon)
+        vars(self).update(settings)
+
+
+class Leaky(Policy):
+    """Probabilities that do not sum to 1."""
+
+    def probabilities(self, states, qfunction, progress):
+        return np.full((len(states), qfunction.n_actions_), 0.3)
+
+
+class Biased(EpsilonGreedy):
+    """Never explores, whatever it says."""
+
+    def decide(self, states, qfunction, progress, rng):
+        return qfunction.values(states).argmax(axis=1)
+
+
+class Alternating(EpsilonGreedy):
+    """Remembers whether it is its turn."""
+
+    def decide(self, states, qfunction, progress, rng):
+        self.turn = not getattr(self, "turn", False)
+        return np.full(len(states), int(self.turn))
+
+    def probabilities(self, states, qfunction, progress):
+        return np.tile([0.5, 0.5, 0.0], (len(states), 1))
+
+
+class Careless(EpsilonGreedy):
+    """Draws from NumPy's global generator."""
+
+    def decide(self, states, qfunction, progress, rng):
+        np.random.rand()  # noqa: NPY002
+        return super().decide(states, qfunction, progress, rng)
+
+
+class Narrow(EpsilonGreedy):
+    def decide(self, states, qfunction, progress, rng):
+        return super().decide(states, qfunction, progress, rng).astype(np.int32)
+
+
+class Drifting(MemoizationQFunction):
+    """Every look changes the values."""
+
+    def values(self, states):
+        values = super().values(states)
+        self._table += 0.5
+        return values
+
+
+class Flat(MemoizationQFunction):
+    """The wrong shape of TD errors."""
+
+    def update(self, transitions):
+        return super().update(transitions).ravel()
+
+
+class OnlyFirst(MemoizationQFunction):
+    """Learns only from the first of K batches."""
+
+    def update(self, transitions):
+        if transitions.actions.ndim == 1:
+            return super().update(transitions)
+        return np.tile(super().update(transitions[0]), (len(transitions), 1))
+
+
+class Hasty(MemoizationQFunction):
+    """Learns in `start_update`, instead of when that is finished."""
+
+    def start_update(self, transitions):
+        td_errors = self.update(transitions)
+        return lambda: td_errors
+
+
+class Viewing(MemoizationQFunction):
+    """The snapshot is no copy."""
+
+    def snapshot(self):
+        return self._table
+
+    def restore(self, snapshot):
+        self._table = snapshot
+
+
+class Keeping(MemoizationQFunction):
+    """A second build does not forget."""
+
+    def build(self, state_space, n_actions, random_state):
+        table = getattr(self, "_table", None)
+        super().build(state_space, n_actions, random_state)
+        if table is not None:
+            self._table = table
+        return self
+
+
+class Forgetful(MemoizationQFunction):
+    """Saves nothing that it has learned."""
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_table": np.zeros_like(self._table)}
+
+
+class OneStart(MemoizationQFunction):
+    """Takes any seed for the same."""
+
+    def build(self, state_space, n_actions, random_state):
+        super().build(state_space, n_actions, random_state)
+        rng = np.random.default_rng(None if random_state is None else 0)
+        self._table = rng.random(self._table.shape)
+        return self
+
+
+class Unready(MemoizationQFunction):
+    """Says nothing sensible before `build`."""
+
+    def values(self, states):
+        return self._table[states]
+
+
+class AfterReset(GymEnvironment):
+    """The worst of mistakes: the successor is the first state of the next episode."""
+
+    def step(self, actions):
+        transitions = super().step(actions)
+        transitions.next_states = self.states.copy()
+        return transitions
+
+
+class NoBootstrap(GymEnvironment):
+    """Takes a time limit for an end."""
+
+    def step(self, actions):
+        transitions = super().step(actions)
+        transitions.discounts[transitions.truncated] = 0
+        return transitions
+
+
+class OwnSeed(GymEnvironment):
+    """Takes no seed."""
+
+    def reset(self, seed=None):
+        return super().reset(None)
+
+
+class OneSeed(GymEnvironment):
+    """Takes any seed for the same."""
+
+    def reset(self, seed=None):
+        return super().reset(None if seed is None else 0)
+
+
+class Reusing(GymEnvironment):
+    """Writes into the array that it gave before."""
+
+    def step(self, actions):
+        transitions = super().step(actions)
+        self.rewards = vars(self).get("rewards", transitions.rewards)
+        self.rewards[:] = transitions.rewards
+        transitions.rewards = self.rewards
+        return transitions
+
+
+class Multiplied(GymEnvironment):
+    """Gives the same discounts again, which by then the caller has multiplied."""
+
+    def step(self, actions):
+        transitions = super().step(actions)
+        self.discounts = vars(self).get("discounts", transitions.discounts)
+        transitions.discounts = self.discounts
+        return transitions
+
+
+class Undiscounted(SimpleRunner):
+    def learn(self, transitions, qfunction, discount_factor, rng):
+        super().learn(transitions, qfunction, 1.0, rng)
+
+
+class Wasteful(SimpleRunner):
+    """Does every second step twice, outside of the budget."""
+
+    def run(self, environment, *args, **kwargs):
+        history = super().run(environment, *args, **kwargs)
+        environment.step(np.zeros(environment.n_envs_, dtype=np.int64))
+        return history
+
+
+class Idle(SimpleRunner):
+    def learn(self, transitions, qfunction, discount_factor, rng):
+        """Learn nothing."""
+
+
+class Noisy(SimpleRunner):
+    """Draws random numbers of its own."""
+
+    def learn(self, transitions, qfunction, discount_factor, rng):
+        noisy = transitions.rewards + np.random.default_rng().random()
+        super().learn(replace(transitions, rewards=noisy), qfunction, discount_factor, rng)
+
+
+class Deaf(SimpleRunner):
+    """Ignores callbacks."""
+
+    def run(self, *args, callbacks=(), **kwargs):
+        return super().run(*args, **kwargs)
+
+
+class Returning(QLearningAgent):
+    def fit(self, env, y=None):
+        super().fit(env)
+
+
+class Settling(QLearningAgent):
+    """Overwrites a parameter."""
+
+    def fit(self, env, y=None):
+        self.policy = self.policy or EpsilonGreedy()
+        return super().fit(env)
+
+
+class Exploring(QLearningAgent):
+    """Explores when it should show what it knows."""
+
+    def predict(self, states):
+        greedy = super().predict(states)
+        return np.random.default_rng(0).integers(2, size=np.shape(greedy))
+
+
+class Lucky(QLearningAgent):
+    """Scores as it likes."""
+
+    def score(self, env, y=None):
+        return super().score(env, n_episodes=2) + np.random.default_rng().random()
+
+
+class Continuing(QLearningAgent):
+    """Never starts afresh."""
+
+    def fit(self, env, y=None):
+        self._validate()
+        return self.partial_fit(env)
+
+
+TABLE = {"n_steps": 200, "n_evaluations": 0}
+
+
+@pytest.mark.parametrize(
+    ("check", "part", "broken"),
+    [
+        (check_policy, Busy(), "check_constructor_only_stores"),
+        (check_policy, Shared(), "check_defaults_cannot_change"),
+        (check_policy, Unnamed(), "check_parameters_are_named"),
+        (check_policy, Leaky(), "check_probabilities"),
+        (check_policy, Biased(), "check_decisions_agree_with_probabilities"),
+        (check_policy, Alternating(), "check_holds_no_state"),
+        (check_policy, Careless(), "check_decisions_are_reproducible"),
+        (check_policy, Narrow(), "check_decisions"),
+        (check_qfunction, Drifting(), "check_values_do_not_depend_on_the_batch"),
+        (check_qfunction, Flat(), "check_update"),
+        (check_qfunction, OnlyFirst(), "check_many_updates_equal_single_ones"),
+        (check_qfunction, Hasty(), "check_start_update"),
+        (check_qfunction, Viewing(), "check_snapshot_and_restore"),
+        (check_qfunction, Keeping(), "check_build_forgets"),
+        (check_qfunction, Forgetful(), "check_pickled_qfunction"),
+        (check_qfunction, OneStart(), "check_random_state_matters"),
+        (check_qfunction, Unready(), "check_refuses_before_build"),
+        (check_environment, AfterReset(LINE), "check_next_states"),
+        (check_environment, NoBootstrap(RING), "check_discounts"),
+        (check_environment, OwnSeed(LINE), "check_seeds_reproduce"),
+        (check_environment, OneSeed(LINE), "check_seeds_matter"),
+        (check_environment, Reusing(LINE), "check_steps_do_not_change_later"),
+        (check_environment, Multiplied(RING), "check_discounts"),
+        (check_short_runs, Undiscounted(), "check_learns_with_gamma"),
+        (check_short_runs, Wasteful(), "check_budget_of_steps"),
+        (check_short_runs, Idle(), "check_learns_with_gamma"),
+        (check_short_runs, Noisy(), "check_runner_is_reproducible"),
+        (check_short_runs, Deaf(), "check_progress"),
+        (check_agent, Returning(**TABLE), "check_fit"),
+        (check_agent, Settling(**TABLE), "check_fit"),
+        (check_agent, Exploring(**TABLE), "check_predict"),
+        (check_agent, Lucky(**TABLE), "check_score"),
+        (check_agent, Continuing(**TABLE), "check_fit_starts_afresh"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseEstimator) else "",
+)
+def test_who_breaks_a_contract_is_told_which(check, part, broken):
+    with pytest.raises(AssertionError, match=f"^{type(part).__name__} breaks .* see {broken}"):
+        check(part)
+
+
+def test_the_message_says_what_came_and_what_was_expected():
+    message = (
+        "Flat breaks a contract of QFunction, see check_update: `update` gives one TD error per "
+        "transition, for K batches of B and for one batch. Expected the TD errors of (K, B) "
+        "transitions to be an array of floats of shape (3, 16), got an array of dtype float64 "
+        "and shape (48,)."
+    )
+    with pytest.raises(AssertionError) as raised:
+        check_qfunction(Flat())
+    assert str(raised.value) == message
+
+
+def test_an_error_of_the_part_is_reported_with_its_cause():
+    class Failing(MemoizationQFunction):
+        def values(self, states):
+            return super().values(states) / self.no_such_thing
+
+    with pytest.raises(
+        AssertionError, match=r"check_values: .*AttributeError: .*no_such_thing"
+    ) as e:
+        check_qfunction(Failing())
+    assert e.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("wrong", [SimpleRunner(), EpsilonGreedy, "EpsilonGreedy"])
+def test_another_kind_of_part_is_refused(wrong):
+    with pytest.raises(TypeError, match="Expected an instance of Policy, got "):
+        run_checks(wrong, Policy, [], expected_failed_checks=None)
+
+
+def test_a_part_is_left_as_it_is():
+    qfunction, environment = MemoizationQFunction(), GymEnvironment(LINE)
+    check_qfunction(qfunction)
+    check_environment(environment)
+    assert vars(qfunction) == vars(clone(qfunction))
+    assert vars(environment) == {"env": LINE, "n_envs": 1, "render_mode": None}
+
+
+def test_failures_can_be_expected_but_not_in_vain():
+    check_qfunction(Viewing(), expected_failed_checks={"check_snapshot_and_restore": "a view"})
+    with pytest.raises(AssertionError, match=r"passes check_values, .* fail \(no reason\)"):
+        check_qfunction(Viewing(), expected_failed_checks={"check_values": "no reason"})
+    with pytest.raises(ValueError, match="no check of the name 'check_all'"):
+        check_qfunction(Viewing(), expected_failed_checks={"check_all": "?"})
+
+
+def test_every_check_states_its_contract():
+    for check in QFUNCTION_CHECKS:
+        assert check.__doc__.splitlines()[0].endswith("."), check
+
+
+# ---- expectations ------------------------------------------------------------------------------
+
+
+def test_different_arrays_are_told_by_their_first_difference():
+    expect_same(np.arange(3), [0, 1, 2], "the numbers")
+    with pytest.raises(AssertionError, match=r"the numbers, at \(1,\) and 1 other places, to be 5"):
+        expect_same(np.array([0, 1, 2]), [0, 5, 6], "the numbers")
+    with pytest.raises(AssertionError, match=r"the numbers to be an array of shape \(2,\)"):
+        expect_same(np.arange(3), [0, 1], "the numbers")
+
+
+@pytest.mark.parametrize("wrong", [np.arange(2), np.zeros(3), [0.0, 1.0], np.array([0.0, np.nan])])
+def test_floats_are_finite_and_of_the_shape(wrong):
+    with pytest.raises(AssertionError, match="Expected the values to be"):
+        expect_floats(wrong, (2,), "the values")
+
+
+def test_an_expected_error_must_come():
+    expect_error((ValueError, KeyError), lambda: {}["a"], "a look")
+    with pytest.raises(AssertionError, match="a look to raise ValueError, got KeyError: 'a'"):
+        expect_error(ValueError, lambda: {}["a"], "a look")
+    with pytest.raises(AssertionError, match="a look to raise ValueError, got no error"):
+        expect_error(ValueError, lambda: 0, "a look")
