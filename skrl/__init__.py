@@ -20,6 +20,8 @@ from skrl.qfunctions import (
     DoubleMemoizationQFunction,
     MemoizationQFunction,
     RandomQFunction,
+    RegressorQFunction,
+    TileCoding,
 )
 from skrl.runners import ExperienceReplay, PrioritizedReplay, SimpleRunner
 from skrl.study import Study, compare
@@ -48,11 +50,13 @@ __all__ = [
     "QLearningAgent",
     "RandomPolicy",
     "RandomQFunction",
+    "RegressorQFunction",
     "Run",
     "Runner",
     "SimpleRunner",
     "Softmax",
     "Study",
+    "TileCoding",
     "Transitions",
     "compare",
     "make_envs",

@@ -9,8 +9,6 @@ from exact import greedy_policy_value, load, optimal_value, policy_value
 from seed_statistics import (
     ROUNDING,
     first_solved,
-    interquartile_mean,
-    interval,
     median_solved,
     summarize,
 )
@@ -64,25 +62,6 @@ def test_value_of_an_agent_is_the_mean_of_its_scores_where_ice_is_slippery():
 
 
 # ---- statistics --------------------------------------------------------------------------------
-
-
-def test_interquartile_mean_leaves_out_a_quarter_at_either_end():
-    assert interquartile_mean([0, 100, 2, 3, 4, 5, 6, 1]) == pytest.approx((2 + 3 + 4 + 5) / 4)
-
-
-def test_interval_of_a_known_distribution():
-    # The interquartile mean of n normal scores spreads by about 1.09 / sqrt(n) [1.09 = 1 / sqrt of
-    # its efficiency of 0.84], and 95% of a normal distribution lie within 1.96 deviations.
-    scores = np.random.default_rng(0).standard_normal(400)
-    low, high = interval(scores)
-    assert low < interquartile_mean(scores) < high
-    assert high - low == pytest.approx(2 * 1.96 * 1.09 / 20, rel=0.1)
-    assert (low, high) == interval(scores)
-
-
-def test_intervals_of_one_seed_and_of_equal_seeds():
-    assert interval([500.0]) == (-inf, inf)
-    assert interval([500.0, 500.0, 500.0]) == (500, 500)
 
 
 def test_summary():

@@ -46,3 +46,38 @@ def test_study_compares_three_agents(tmp_path):
     output = run("study.py", tmp_path)
     assert output.count("epsilon 0.5 > epsilon") == 2
     assert "10 seeds" in output
+
+
+@pytest.mark.slow
+def test_grid_search_ranks_its_candidates(tmp_path):
+    output = run("grid_search.py", tmp_path)
+    scores = [float(score) for score in re.findall(r"^ *([\d.]+)  \{", output, re.M)]
+    assert len(scores) == 8
+    assert scores == sorted(scores, reverse=True)
+    assert float(re.search(r"balances for (\d+) steps", output)[1]) >= 200
+
+
+@pytest.mark.slow
+def test_cross_validation_scores_lengths_never_seen(tmp_path):
+    output = run("cross_validation.py", tmp_path)
+    assert len(re.findall(r"^lengths \[.*\]: \d+ steps; the others \d+$", output, re.M)) == 3
+
+
+@pytest.mark.slow
+def test_halving_gives_better_candidates_more_steps(tmp_path):
+    rows = re.findall(r"^ *([\d,]+) steps: +(\d+) ", run("halving.py", tmp_path), re.M)
+    assert [steps for steps, _ in rows] == ["2,000"] * 9 + ["6,000"] * 3 + ["18,000"]
+    assert int(rows[-1][1]) >= 400
+
+
+@pytest.mark.slow
+def test_a_search_on_a_cluster_of_its_own(tmp_path):
+    output = run("dask_cluster.py", tmp_path)
+    assert len(re.findall(r"^ *[\d.]+  \{'qfunction__learning_rate'", output, re.M)) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mountain_car_linear.py", "fitted_q_iteration.py"])
+def test_regressors_solve_the_mountain_car(tmp_path, name):
+    output = run(name, tmp_path)
+    assert float(re.search(r"100 fresh episodes: (-[\d.]+)", output)[1]) >= -130

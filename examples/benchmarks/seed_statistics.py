@@ -10,31 +10,9 @@ from dataclasses import dataclass
 from math import inf
 from statistics import median
 
-import numpy as np
-from scipy.stats import bootstrap, trim_mean
+from skrl.statistics import interquartile_mean, stratified_bootstrap
 
-N_RESAMPLES = 10_000
 ROUNDING = 1e-9  # an exact value may fall short of the same number written down by this
-
-
-def interquartile_mean(scores: Sequence[float] | np.ndarray, axis: int = -1) -> np.ndarray:
-    """Mean of the middle half: a quarter of the scores is left out at either end."""
-    mean: np.ndarray = trim_mean(scores, 0.25, axis=axis)
-    return mean
-
-
-def interval(scores: Sequence[float]) -> tuple[float, float]:
-    """Where the interquartile mean of other seeds would lie 19 times out of 20 (percentile).
-
-    One seed says nothing about others: its interval is all numbers.
-    """
-    if len(scores) < 2:
-        return -inf, inf
-    result = bootstrap(
-        (np.asarray(scores),), interquartile_mean, n_resamples=N_RESAMPLES, method="percentile",
-        vectorized=True, rng=np.random.default_rng(0),
-    )  # fmt: skip
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
 def solves(score: float, threshold: float) -> bool:
@@ -66,7 +44,7 @@ class Summary:
 
 
 def summarize(scores: Sequence[float], threshold: float) -> Summary:
-    low, high = interval(scores)
+    low, high = stratified_bootstrap(scores)
     n_solved = sum(solves(score, threshold) for score in scores)
     return Summary(float(interquartile_mean(scores)), low, high, n_solved, min(scores))
 

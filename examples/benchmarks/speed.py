@@ -18,6 +18,7 @@ from pathlib import Path
 import acting_rows
 import cost_rows
 import learning_rows
+import search_row
 import step_profile
 from measuring import HERE, QUICK, Breakdown, Options, Row
 
@@ -34,6 +35,7 @@ ROWS: dict[str, Callable[[Options], Iterator[Row | Breakdown]]] = {
     "replay-memory": cost_rows.replay_memory,
     "replay-sampling": cost_rows.replay_sampling,
     "memory-50-fits": cost_rows.memory_50_fits,
+    "search-2-jobs": search_row.search_2_jobs,
     "profile": step_profile.profile,
 }
 PACKAGES = ("gymnasium", "numpy", "sklearn", "tensorflow", "keras")  # import names

@@ -5,6 +5,8 @@ from skrl.qfunctions.dqn import DQN
 from skrl.qfunctions.memoization import MemoizationQFunction
 from skrl.qfunctions.qr_dqn import QRDQN
 from skrl.qfunctions.random_qfunction import RandomQFunction
+from skrl.qfunctions.regressor import RegressorQFunction
+from skrl.qfunctions.tile_coding import TileCoding
 
 __all__ = [
     "DQN",
@@ -12,4 +14,6 @@ __all__ = [
     "DoubleMemoizationQFunction",
     "MemoizationQFunction",
     "RandomQFunction",
+    "RegressorQFunction",
+    "TileCoding",
 ]

@@ -81,11 +81,22 @@ class RegressorQFunction(QFunction):
     all others become rows of float64. Where the estimator or the features (or parts of them) have
     a `random_state` of None, it is drawn from that of `build`.
 
-    Looking up values costs one call of `features.transform` and one of `predict` per action, of
-    50 to 100 us each for a linear model and of milliseconds for a forest, however many states are
-    asked for at once: many environments side by side, ``GymEnvironment(env, n_envs=16)``, share
-    it. (For `SGDRegressor`, `LinearRegression` and `Ridge`, ``x . coef_ + intercept_`` takes the
-    place of `predict`.)
+    scikit-learn checks its input in every call, which takes longer than a linear model computes:
+    many states at once cost little more than one. Measured with three actions, on two slow cores:
+
+    ========================================= ============= ============== ===============
+    estimator, features                       values of 1   update from 1  update from 500
+    ========================================= ============= ============== ===============
+    SGDRegressor                              0.01 ms       0.5 ms         1.6 ms
+    SGDRegressor, TileCoding                  0.2 ms        1.3 ms         3.2 ms
+    SGDRegressor, StandardScaler + RBFSampler 0.4 ms        1.5 ms         5.5 ms
+    DecisionTreeRegressor                     0.5 ms        1.4 ms         4.3 ms
+    ExtraTreesRegressor(10)                   3.3 ms        11 ms          35 ms
+    ========================================= ============= ============== ===============
+
+    So let many environments act side by side, ``GymEnvironment(env, n_envs=16)``, and learn from
+    large batches. (For `SGDRegressor`, `LinearRegression` and `Ridge`, values are computed as
+    ``X @ coef_ + intercept_``, without such checks.)
 
     Weights of transitions (`PrioritizedReplay`) are passed on as `sample_weight`.
 
@@ -103,7 +114,7 @@ class RegressorQFunction(QFunction):
     >>> from gymnasium.spaces import Discrete
     >>> from sklearn.tree import DecisionTreeRegressor
     >>> from skrl.base import Transitions
-    >>> from skrl.qfunctions.regressor import RegressorQFunction
+    >>> from skrl.qfunctions import RegressorQFunction
     >>> qfunction = RegressorQFunction(DecisionTreeRegressor())
     >>> qfunction = qfunction.build(Discrete(3), n_actions=2, random_state=0)
     >>> qfunction.update(Transitions(
@@ -213,17 +224,17 @@ class RegressorQFunction(QFunction):
         if not np.isfinite(targets).all():
             raise ValueError(
                 "Rewards, discounts and values must be finite, got a target that is NaN or "
-                "infinite. Look for it in the rewards; or else learning diverged: lower the "
-                "estimator's step size. Nothing was learned from this batch."
+                "infinite. Look for it in the environment's rewards and states; or else learning "
+                "diverged: lower the estimator's step size. Nothing was learned from this batch."
             )
         X = self._featurize(t.states)
         td_errors = np.empty(len(t))
         for action in np.unique(t.actions).tolist():
             rows = np.flatnonzero(t.actions == action)
+            X_action, weights = X[rows], None if t.weights is None else t.weights[rows]
             # delta = y - Q(s, a)
-            td_errors[rows] = targets[rows] - self._value(action, X[rows])
-            weights = None if t.weights is None else t.weights[rows]
-            self._learn(action, X[rows], targets[rows], weights)
+            td_errors[rows] = targets[rows] - self._value(action, X_action)
+            self._learn(action, X_action, targets[rows], weights)
         return td_errors
 
     def _learn(

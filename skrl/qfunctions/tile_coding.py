@@ -58,7 +58,7 @@ class TileCoding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     Two tilings of the interval from 0 to 4, the second one shifted by half a tile. 1.2 and 1.6 lie
     in the same tile of the first one only:
 
-    >>> from skrl.qfunctions.tile_coding import TileCoding
+    >>> from skrl.qfunctions import TileCoding
     >>> tiles = TileCoding(n_tilings=2, n_tiles=4).fit([[0.0], [4.0]])
     >>> tiles.transform([[1.2], [1.6]]).toarray()
     array([[0., 1., 0., 0., 0., 0., 1., 0., 0., 0.],
@@ -86,13 +86,20 @@ class TileCoding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If a parameter is no whole number or less than 1, or X is no matrix of finite numbers.
+            If a parameter is no whole number or less than 1, X is no matrix of finite numbers, or
+            there would be more than 2 ** 31 features.
         """
         for name in ("n_tilings", "n_tiles"):
             value = getattr(self, name)
             if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
         X = validate_data(self, X, dtype=np.float64)
+        n_features = int(self.n_tilings) * (int(self.n_tiles) + 1) ** X.shape[1]
+        if n_features > np.iinfo(np.int32).max:
+            raise ValueError(
+                f"n_tilings * (n_tiles + 1) ** n_axes = {n_features} features are too many: lower "
+                f"n_tiles={self.n_tiles}, or choose some of the {X.shape[1]} axes."
+            )
         self.low_, self.high_ = X.min(axis=0), X.max(axis=0)
         return self
 
@@ -112,7 +119,7 @@ class TileCoding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         n_axes, n_tilings = X.shape[1], int(self.n_tilings)
-        # An axis along which the data do not differ is one tile wide.
+        # (Where the data do not differ along an axis, all points lie at its beginning.)
         widths = np.where(self.high_ > self.low_, self.high_ - self.low_, 1.0) / self.n_tiles
         places = (np.clip(X, self.low_, self.high_) - self.low_) / widths
         # shift_ij = i (2 j + 1) / n_tilings, without the whole tiles

@@ -17,7 +17,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
-from skrl import ExperienceReplay, MemoizationQFunction, QLearningAgent
+from skrl import (
+    ExperienceReplay,
+    GymEnvironment,
+    MemoizationQFunction,
+    QLearningAgent,
+    RandomPolicy,
+    SimpleRunner,
+)
 from skrl.base import Transitions
 from skrl.qfunctions.regressor import RegressorQFunction
 from skrl.qfunctions.tile_coding import TileCoding
@@ -315,19 +322,27 @@ def test_nested_parameters():
     assert parameters["qfunction__features__rbfsampler__gamma"] == 3.0
 
 
+ONLINE = SimpleRunner()
+BATCHES = ExperienceReplay(
+    batch_size=1_000, train_freq=512, gradient_steps=10, learning_starts=512, n_step=1
+)
+
+
 @pytest.mark.parametrize(
-    ("estimator", "runner"),
-    [
-        (linear(0.2), None),  # online
-        (DecisionTreeRegressor(), ExperienceReplay(10_000, 2_000, 500, 10, 500, n_step=1)),
-    ],
-    ids=["linear", "tree"],
+    ("estimator", "runner"), [(linear(0.2), ONLINE), (DecisionTreeRegressor(), BATCHES)]
 )
 def test_an_agent_learns_with_it(estimator, runner):
+    # Random actions see all states: of those that a batch has not seen, a tree knows nothing.
     agent = QLearningAgent(
-        RegressorQFunction(estimator), runner=runner, n_steps=4_000, n_evaluations=0, random_state=0
+        RegressorQFunction(estimator),
+        RandomPolicy(),
+        runner,
+        n_steps=4_096,
+        n_evaluations=0,
+        random_state=0,
     )
-    agent.fit("skrl/CircularWorld-v0")
+    agent.fit(GymEnvironment("skrl/CircularWorld-v0", n_envs=32))
+    # To the right, stay, to the left.
     assert agent.predict(np.arange(-5, 6)).tolist() == [2] * 5 + [1] + [0] * 5
 
 

@@ -81,3 +81,8 @@ def test_bad_parameters(parameters):
     (name,) = parameters
     with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1, got"):
         TileCoding(**parameters).fit([[0.0], [1.0]])
+
+
+def test_too_many_tiles():
+    with pytest.raises(ValueError, match=r"= 80000000000 features are too many"):
+        TileCoding(n_tilings=8, n_tiles=9).fit(np.eye(10))
