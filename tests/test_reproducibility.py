@@ -11,7 +11,7 @@ import joblib
 from skrl import *
 
 AGENTS = [
-    QLearningAgent(MemoizationQFunction(), n_steps=20_000),
+    QLearningAgent(MemoizationQFunction(), n_steps=3_000, n_evaluations=2),
     QLearningAgent(n_steps=2_000, n_evaluations=1),
     QLearningAgent(
         QRDQN(8, hidden_layer_sizes=(16,), dueling=True), runner=PrioritizedReplay(),
