@@ -38,5 +38,5 @@ search.fit(make_envs("CartPole-v1", n=4))
 # %%
 results = search.cv_results_
 for i, params in enumerate(results["params"]):
-    shown = ", ".join(f"{name}={params[name]:.2g}" for name in candidates)
+    shown = ", ".join(f"{name}={params[name]:.3g}" for name in candidates)
     print(f"{results['n_resources'][i]:6,} steps: {results['mean_test_score'][i]:5.0f}  {shown}")
