@@ -101,7 +101,6 @@ class History(Table):
         super().__init__(["episode", "env_id", "n_steps", "length", "return", "seconds"])
         self.evaluations = Table(["n_steps", "score", "std", "n_episodes", "seconds"])
         self.n_steps = 0
-        self._earlier_seconds = 0.0
 
     def begin(self, n_envs: int) -> None:
         """Start counting for a run of `n_envs` environments, each at the start of an episode."""
@@ -121,7 +120,7 @@ class History(Table):
         """Seconds of training up to now."""
         return perf_counter() - self._began
 
-    def record(self, transitions: "Transitions") -> int:
+    def record(self, transitions: Transitions) -> int:
         """Count one step of all environments.
 
         Parameters
@@ -151,7 +150,7 @@ class History(Table):
         self._record_episodes(rows if env_ids is None else env_ids[rows])
         return len(rows)
 
-    def _record_one(self, transitions: "Transitions") -> int:
+    def _record_one(self, transitions: Transitions) -> int:
         """Do the same for a single environment, without NumPy's overhead."""
         self.n_steps += 1
         self._return += transitions.rewards.item()

@@ -272,7 +272,8 @@ class DQN(QFunction):
         """Begin an update of batch shape (K, B) in the background.
 
         Meanwhile the network acts from its NumPy copy of the weights as they were before. (One
-        that has no such copy learns when the update is finished.)
+        that has no such copy learns when the update is finished.) Only the scale of the states,
+        if that adapts, comes into force at once.
         """
         check_is_built(self)
         has_own_way = type(self).update is not DQN.update  # a subclass that is not to be bypassed
