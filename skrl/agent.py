@@ -7,12 +7,13 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, Shaped
 from numpy.random import SeedSequence
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from skrl.base import Actions, Callback, Environment, Policy, QFunction, Runner, States
 from skrl.callbacks import Evaluation, ProgressBar
+from skrl.documentation import BaseEstimator
 from skrl.environments import GymEnvironment
 from skrl.environments.spaces import ActionTranslator, to_states
 from skrl.evaluation import greedy_actions, play_episodes, side_by_side
@@ -30,7 +31,7 @@ DEFAULT_STEPS_TABLE = 300_000
 STEPS_WITHOUT_LIMIT = 1_000
 
 
-class QLearningAgent(BaseEstimator):  # type: ignore[misc]
+class QLearningAgent(BaseEstimator):
     """An agent that learns action values Q(s, a) and acts on them.
 
     Wherever scikit-learn says X, this agent takes environments: an id such as ``"CartPole-v1"``,

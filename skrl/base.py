@@ -43,8 +43,8 @@ import gymnasium
 import numpy as np
 from jaxtyping import Float, Shaped
 from numpy.random import Generator
-from sklearn.base import BaseEstimator
 
+from skrl.documentation import BaseEstimator
 from skrl.history import Budget, History
 from skrl.transitions import Actions, Probabilities, States, Transitions, Values
 
@@ -63,7 +63,7 @@ __all__ = [
 ]
 
 
-class Environment(BaseEstimator, ABC):  # type: ignore[misc]
+class Environment(BaseEstimator, ABC):
     """A world, or n of them side by side: takes actions, gives transitions.
 
     Call `reset` once; after that, `step` for ever: an environment whose episode ended starts
@@ -164,7 +164,7 @@ class Environment(BaseEstimator, ABC):  # type: ignore[misc]
         """Free what the environment holds: windows, processes, files."""
 
 
-class QFunction(BaseEstimator, ABC):  # type: ignore[misc]
+class QFunction(BaseEstimator, ABC):
     """Action values Q(s, a): what return to expect when doing a in s.
 
     Attributes
@@ -273,7 +273,7 @@ class QFunction(BaseEstimator, ABC):  # type: ignore[misc]
         """Go back to what had been learned when `snapshot` was taken."""
 
 
-class Policy(BaseEstimator, ABC):  # type: ignore[misc]
+class Policy(BaseEstimator, ABC):
     """Chooses actions, given action values. It holds no state of its own."""
 
     @abstractmethod
@@ -351,7 +351,7 @@ class Run:
         self.stop_reason = reason
 
 
-class Callback(BaseEstimator):  # type: ignore[misc]
+class Callback(BaseEstimator):
     """Watches a run. Every method does nothing unless a subclass says otherwise.
 
     Examples
@@ -379,7 +379,7 @@ class Callback(BaseEstimator):  # type: ignore[misc]
         """Called once at the end, also when the run is ended by an exception."""
 
 
-class Runner(BaseEstimator, ABC):  # type: ignore[misc]
+class Runner(BaseEstimator, ABC):
     """Runs the loop: act, observe, learn. A subclass says what to learn from, and when."""
 
     # Steps of the loop between two calls of `Callback.on_stretch_end`.

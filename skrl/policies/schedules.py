@@ -3,10 +3,10 @@
 from abc import ABC, abstractmethod
 from numbers import Real
 
-from sklearn.base import BaseEstimator
+from skrl.documentation import BaseEstimator
 
 
-class Schedule(BaseEstimator, ABC):  # type: ignore[misc]
+class Schedule(BaseEstimator, ABC):
     """A number that depends on how much of the training budget is used.
 
     To write one of your own, subclass it and say in `__call__` which number belongs to which

@@ -5,8 +5,10 @@ from typing import Any, Self
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skrl.documentation import BaseEstimator
 
 
 class TileCoding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
