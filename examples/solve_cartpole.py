@@ -52,13 +52,13 @@ agent = QLearningAgent(
         train_freq=256,  # steps between two stretches of learning
         gradient_steps=128,  # updates in a stretch
         learning_starts=1000,
-        n_step=5,  # rewards summed up before the bootstrap value
+        n_step=10,  # rewards summed up, at most, before the bootstrap value
     ),
     discount_factor=0.99,
     n_steps=50_000,
     early_stopping=True,
     n_evaluations=20,
-    n_evaluation_episodes=50,
+    n_evaluation_episodes=100,
     callbacks=[PrintReturns()],
     random_state=0,
 )

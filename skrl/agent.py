@@ -60,7 +60,7 @@ class QLearningAgent(BaseEstimator):
     n_iter_no_change : int, default=5
         Learning does not get any further after so many evaluations that brought nothing, and none
         that was better than the best: all episodes the same as in the evaluation before, or
-        worse than the best. (Better and worse: by more than a standard error.) Where nothing is
+        worse than the best. (Better and worse: by two standard errors.) Where nothing is
         known about the threshold, or it is not reached, the budget is used up.
     reward_threshold : float or None, default=None
         Mean return at which the environment counts as solved. None stands for the threshold that
@@ -71,7 +71,7 @@ class QLearningAgent(BaseEstimator):
         (with a budget of episodes only, every 2,500 steps). The best Q function is kept, and of
         those that cannot be told from it the latest. 0 turns evaluation off: then the last Q
         function is kept, and nothing stops early.
-    n_evaluation_episodes : int, default=50
+    n_evaluation_episodes : int, default=100
         Episodes per evaluation. They are played side by side in environments of their own and
         do not count as training.
     callbacks : list of Callback or None, default=None
@@ -126,7 +126,7 @@ class QLearningAgent(BaseEstimator):
         n_iter_no_change: int = 5,
         reward_threshold: float | None = None,
         n_evaluations: int = 20,
-        n_evaluation_episodes: int = 50,
+        n_evaluation_episodes: int = 100,
         callbacks: Sequence[Callback] | None = None,
         random_state: Any = None,
         verbose: int = 0,

@@ -44,7 +44,7 @@ class Evaluation(Callback):
     n_iter_no_change : int
         Learning does not get any further after so many evaluations that brought nothing, and none
         that was better than the best: all episodes the same as in the evaluation before, or
-        worse than the best. (Better and worse: by more than a standard error.)
+        worse than the best. (Better and worse: by two standard errors.)
     max_episode_steps : int or None
         Cuts off episodes of environments that have no time limit.
     random_state : int
@@ -74,7 +74,7 @@ class Evaluation(Callback):
         self,
         environment: Environment,
         interval: int,
-        n_episodes: int = 50,
+        n_episodes: int = 100,
         reward_threshold: float | None = None,
         early_stopping: bool = True,
         n_iter_no_change: int = 5,
@@ -140,9 +140,9 @@ class Evaluation(Callback):
 
     def _count(self, gain: float, error: float, returns: Returns) -> None:
         """Count the evaluations that bring nothing: worse ones, and the same episodes again."""
-        if gain > error:
+        if gain > 2 * error:
             self._n_no_change = 0
-        elif gain < -error or np.array_equal(returns, self._last_returns):
+        elif gain < -2 * error or np.array_equal(returns, self._last_returns):
             self._n_no_change += 1
         self._last_returns = returns
 

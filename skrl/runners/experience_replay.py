@@ -37,10 +37,11 @@ class ExperienceReplay(Runner):
         Updates per stretch of learning, K: by default one for every second step.
     learning_starts : int, default=1000
         Steps before the first update.
-    n_step : int, default=5
-        Over how many steps rewards are summed up before the bootstrap value,
+    n_step : int, default=10
+        Over how many steps, at most, rewards are summed up before the bootstrap value,
         ``r + gamma r' + ... + gamma^n max_a Q(s, a)``: news of a reward travels n times as fast
-        (Sutton & Barto, 2018, chapter 7; Hessel et al., 2018, "Rainbow").
+        (Sutton & Barto, 2018, chapter 7; Hessel et al., 2018, "Rainbow"). Where the next action
+        was an exploratory one, the sum ends before it (Watkins's way, see `ReplayBuffer`).
 
     Attributes
     ----------
@@ -70,7 +71,7 @@ class ExperienceReplay(Runner):
         train_freq: int = 256,
         gradient_steps: int = 128,
         learning_starts: int = 1000,
-        n_step: int = 5,
+        n_step: int = 10,
     ) -> None:
         self.capacity = capacity
         self.batch_size = batch_size
@@ -113,7 +114,7 @@ class ExperienceReplay(Runner):
         rng: Generator,
     ) -> None:
         """Remember the transitions; when it is time, learn a stretch of batches."""
-        self.buffer_.discount_factor = discount_factor
+        self.buffer_.discount_factor, self.buffer_.qfunction = discount_factor, qfunction
         self.buffer_.add(transitions)
         self._n_new += len(transitions.actions)
         if self._n_new < self.train_freq:
@@ -121,6 +122,7 @@ class ExperienceReplay(Runner):
         self._n_seen += self._n_new
         self._n_new = 0
         if self._n_seen >= self._first_learning:
+            self.buffer_.store()  # with the Q function that chose these actions still in force
             batches = self._next_batches(rng)
             self._finish_update = qfunction.start_update(batches)
 

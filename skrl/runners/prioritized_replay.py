@@ -71,7 +71,7 @@ class PrioritizedReplay(ExperienceReplay):
         train_freq: int = 256,
         gradient_steps: int = 128,
         learning_starts: int = 1000,
-        n_step: int = 5,
+        n_step: int = 10,
         alpha: float = 0.6,
         beta: float = 0.4,
     ) -> None:

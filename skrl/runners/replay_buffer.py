@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int64
 from numpy.random import Generator
 
-from skrl.base import Transitions
+from skrl.base import QFunction, Transitions
 
 # All about a transition but its states stands together in memory, in 32 bytes: out of a large
 # buffer, looking up a place takes longer than all that is then done with what is found there.
@@ -42,6 +42,12 @@ class ReplayBuffer:
     discount, and the state after the last of these steps as next state. They are fewer steps where
     the episode ends. A transition can be sampled as soon as the steps it needs have been added.
 
+    They are fewer steps as well where the agent explored: a return ends before the first action
+    that was not greedy, because what is earned from there on says nothing about acting well
+    (Watkins, 1989, "Learning from delayed rewards"; Sutton & Barto, 2018, section 12.10, on
+    Watkins's Q(lambda)). Give the Q function that the agent acts with as `qfunction`, or else all
+    actions count as greedy.
+
     All memory is allocated once, with the first transitions, which tell shapes and dtypes.
     (The operating system hands out the pages as they are first written.)
 
@@ -53,11 +59,14 @@ class ReplayBuffer:
         Over how many steps rewards are summed up.
     discount_factor : float, default=1.0
         gamma, by which the discounts of all steps are multiplied.
+    qfunction : QFunction or None, default=None
+        Says which of the actions that are added were greedy. Steps are stored some time after they
+        were added: before the Q function changes, call `store`.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from skrl.base import Transitions
+    >>> from skrl.base import QFunction, Transitions
     >>> def walk(first, last):  # earns 1 a step, from number to number
     ...     steps = np.arange(first, last)
     ...     never = np.zeros(len(steps), dtype=bool)
@@ -75,13 +84,20 @@ class ReplayBuffer:
     (1.5, 0.25)
     """
 
-    def __init__(self, capacity: int, n_step: int = 1, discount_factor: float = 1.0) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        n_step: int = 1,
+        discount_factor: float = 1.0,
+        qfunction: QFunction | None = None,
+    ) -> None:
         for name, value in (("capacity", capacity), ("n_step", n_step)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
         self.capacity = capacity
         self.n_step = n_step
         self.discount_factor = discount_factor
+        self.qfunction = qfunction
         self._piece = max(
             1, min(capacity // 32, 4096)
         )  # how many steps, at most, are stored at a time
@@ -97,6 +113,7 @@ class ReplayBuffer:
         self._n_incoming = 0
         self._pending: Transitions | None = None
         self._pending_frames = np.empty(0, np.int64)
+        self._pending_greedy = np.empty(0, np.bool_)
         # What came in together: (number of its last transition + 1, number of its first frame).
         self._blocks: deque[tuple[int, int]] = deque()
 
@@ -123,41 +140,65 @@ class ReplayBuffer:
         self._incoming.append(transitions)
         self._n_incoming += len(transitions.actions)
         if self._n_incoming + len(transitions.actions) > self._piece:
-            self._store_incoming()
+            self.store()
 
     def cut(self) -> None:
         """Note that what is added next does not continue what was added before."""
-        if self._incoming:
-            self._store_incoming()
+        self.store()
         if self._pending is not None and len(self._pending):
-            self._store(self._pending, self._pending_frames, is_cut=True)
+            self._store(self._pending, self._pending_frames, self._pending_greedy, is_cut=True)
 
-    def _store_incoming(self) -> None:
+    def store(self) -> None:
+        """Store what was added: call it before the Q function changes."""
+        if not self._incoming:
+            return
         steps = Transitions.concatenate(self._incoming)
         steps.discounts *= self.discount_factor
         self._incoming, self._n_incoming = [], 0
+        greedy = self._were_greedy(steps)
         # In pieces, so that a piece never overwrites frames of its own.
         for first in range(0, len(steps), self._piece):
             piece = steps[first : first + self._piece]
             frames = self._store_frames(piece.states)
+            is_greedy = greedy[first : first + self._piece]
             if self._pending is not None and len(self._pending):
                 piece = Transitions.concatenate([self._pending, piece])
                 frames = np.concatenate([self._pending_frames, frames])
-            self._store(piece, frames, is_cut=False)
+                is_greedy = np.concatenate([self._pending_greedy, is_greedy])
+            self._store(piece, frames, is_greedy, is_cut=False)
 
-    def _store(self, steps: Transitions, frames: Int[np.ndarray, " m"], is_cut: bool) -> None:
+    def _were_greedy(self, steps: Transitions) -> Bool[np.ndarray, " m"]:
+        """Whether the actions were the best known ones, or as good as these."""
+        if self.qfunction is None or self.n_step == 1:
+            return np.ones(len(steps), dtype=bool)
+        values = self.qfunction.values(steps.states)
+        chosen = np.take_along_axis(values, steps.actions[:, np.newaxis], axis=1)[:, 0]
+        # Q(s, a) = max_b Q(s, b)
+        is_greedy: np.ndarray = chosen >= values.max(axis=1)
+        return is_greedy
+
+    def _store(
+        self,
+        steps: Transitions,
+        frames: Int[np.ndarray, " m"],
+        is_greedy: Bool[np.ndarray, " m"],
+        is_cut: bool,
+    ) -> None:
         """Store the transitions whose steps are all there; the others stay pending."""
         # One environment after the other, each in the order of time.
         assert steps.env_ids is not None
         by_env = np.argsort(steps.env_ids, kind="stable")
         env_ids = steps.env_ids[by_env]
-        steps, frames = steps.take(by_env), frames[by_env]
+        steps, frames, is_greedy = steps.take(by_env), frames[by_env], is_greedy[by_env]
         ended = steps.terminated | steps.truncated
         # Is the row after this one the next step of the same episode?
         continues = np.zeros(len(ended), dtype=bool)
         continues[:-1] = (env_ids[1:] == env_ids[:-1]) & ~ended[:-1]
 
-        last, rewards, discounts = n_step_returns(steps, continues, self.n_step)
+        # A return goes on with the next step, if that is greedy.
+        goes_on = continues.copy()
+        goes_on[:-1] &= is_greedy[1:]
+        last, rewards, discounts = n_step_returns(steps, goes_on, self.n_step)
         # The state after row j is that of row j + 1, or a frame of its own at the end.
         own_frame = ended | (is_cut & ~continues)
         next_frames = np.empty_like(frames)
@@ -177,6 +218,7 @@ class ReplayBuffer:
             truncated=steps.truncated[last],
         )
         self._pending, self._pending_frames = steps.take(rest), frames[rest]
+        self._pending_greedy = is_greedy[rest]
 
     def sample(self, rng: Generator, n_batches: int, batch_size: int) -> Transitions:
         """Draw transitions uniformly, with replacement.
@@ -199,9 +241,7 @@ class ReplayBuffer:
         ValueError
             If nothing is there to draw from.
         """
-        # Fewer new steps than these could hardly complete a transition.
-        if self._incoming and self._n_incoming >= self._n_waiting:
-            self._store_incoming()
+        self.store()
         if not len(self):
             raise ValueError("The replay buffer is empty: add transitions before sampling.")
         self._sampled = self._sampled[::-1]
@@ -240,8 +280,8 @@ class ReplayBuffer:
         self._rows = np.empty(self.capacity, ROW)
         env_ids = transitions.env_ids
         n_envs = len(transitions) if env_ids is None else int(env_ids.max()) + 1
-        self._n_waiting = self.n_step * n_envs
-        n_frames = int(self.capacity * (1 + EXTRA_FRAMES)) + self._n_waiting + n_envs + self._piece
+        n_extra = (self.n_step + 1) * n_envs + self._piece
+        n_frames = int(self.capacity * (1 + EXTRA_FRAMES)) + n_extra
         states = transitions.states
         self._frames = np.empty((n_frames, *states.shape[1:]), states.dtype)
 
@@ -291,7 +331,7 @@ def n_step_returns(
     steps : Transitions
         Single steps of batch shape (m,), every episode's in a row.
     continues : bool ndarray of shape (m,)
-        Whether the next row is the next step of the same episode.
+        Whether the next row is the next step of the same episode, and is to be summed up.
     n_step : int
         Over how many steps at most.
 

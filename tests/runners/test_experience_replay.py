@@ -41,7 +41,8 @@ class Delayed(Counting):
         return super().update(transitions)
 
     def values(self, states):
-        self.n_actions_taken = getattr(self, "n_actions_taken", 0) + 1
+        # One state at a time is acted in; many, to tell which of the actions were greedy.
+        self.n_actions_taken = getattr(self, "n_actions_taken", 0) + (len(states) == 1)
         return super().values(states)
 
 

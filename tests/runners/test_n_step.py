@@ -58,3 +58,25 @@ def test_news_of_a_reward_travels_faster_over_several_steps():
         tenfold.append(n_updates_until_learned(10, transitions, n, rng))
     assert np.median(tenfold) < np.median(single) / 3
     assert max(tenfold) < min(single)
+
+
+def learned_values(n_step, transitions, n, qfunction):
+    """What many updates make of the same walks."""
+    buffer = ReplayBuffer(1000, n_step, discount_factor=0.9, qfunction=qfunction)
+    buffer.add(transitions)
+    buffer.cut()
+    learner = MemoizationQFunction(0.5, learning_rate_decay=0.01, initial_value=0.0)
+    learner.build(Discrete(n + 1), 2, 0)
+    learner.update(buffer.sample(np.random.default_rng(0), 2_000, 32))
+    return learner.table_[:n, RIGHT]
+
+
+def test_exploration_does_not_spoil_returns_that_end_before_it():
+    """V(s) = gamma^(n-1-s) if nobody steps back; those who do so take longer."""
+    n = 8
+    transitions = walks(n, 40, np.random.default_rng(0))
+    greedy = MemoizationQFunction(initial_value=0.0).build(Discrete(n + 1), 2, 0)
+    greedy.table_[:, RIGHT] = 1.0
+    exact = 0.9 ** np.arange(n - 1, -1, -1)
+    np.testing.assert_allclose(learned_values(5, transitions, n, greedy), exact, rtol=1e-3)
+    assert (learned_values(5, transitions, n, None)[:4] < 0.97 * exact[:4]).all()

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from gymnasium.spaces import Discrete
 
+from skrl import MemoizationQFunction
 from skrl.base import Transitions
 from skrl.runners import ReplayBuffer
 
@@ -123,6 +125,52 @@ def test_returns_of_environments_side_by_side_are_kept_apart(stretch):
         assert found[i] == (i + (i + 1) / 2, 0.25, i + 2, False, False)
     for i in range(18):
         assert found[1000 + i] == (100 + i + (101 + i) / 2, 0.25, 1002 + i, False, False)
+
+
+@pytest.mark.parametrize("stretch", [1, 2, 4, 9])
+def test_returns_end_before_the_agent_explores(stretch):
+    """Watkins's Q(lambda), Sutton & Barto (2018), section 12.10: what an exploratory action
+    earned is no news of the greedy policy. The first action of a return may be any."""
+    qfunction = MemoizationQFunction(initial_value=0.0).build(Discrete(20), 3, 0)
+    steps = chain(0, [1, 2, 4, 8, 16, 32, 64, 128, 256], terminated=[6])
+    greedy = np.array([0, 1, 1, 1, 0, 1, 0, 1, 1])
+    others = (steps.actions + 1) % 3
+    np.add.at(qfunction.table_, (steps.states, np.where(greedy, steps.actions, others)), 1.0)
+    qfunction.table_[2] = 1.0  # all are equally good: then all are greedy
+    buffer = ReplayBuffer(capacity=100, n_step=3, qfunction=qfunction)
+    for i in range(0, 9, stretch):
+        buffer.add(steps[i : i + stretch])
+        buffer.store()
+    buffer.cut()
+    assert contents(buffer) == {
+        0: (1 + 2 / 2 + 4 / 4, 1 / 8, 3, False, False),
+        1: (2 + 4 / 2 + 8 / 4, 1 / 8, 4, False, False),
+        2: (4 + 8 / 2, 1 / 4, 4, False, False),
+        3: (8, 1 / 2, 4, False, False),
+        4: (16 + 32 / 2, 1 / 4, 6, False, False),
+        5: (32, 1 / 2, 6, False, False),
+        6: (64, 0, 7, True, False),
+        7: (128 + 256 / 2, 1 / 4, 9, False, False),
+        8: (256, 1 / 2, 9, False, False),
+    }
+
+
+def test_steps_are_judged_by_the_values_at_the_time_of_storing():
+    qfunction = MemoizationQFunction(initial_value=0.0).build(Discrete(20), 3, 0)
+    qfunction.table_[:, 2] = 1.0
+    buffer = ReplayBuffer(capacity=100, n_step=2, qfunction=qfunction)
+    for first, best in ((0, 0), (2, 1)):
+        buffer.add(chain(first, [1, 2]))  # the action in state i is i modulo 3
+        buffer.store()
+        qfunction.table_[:, best] = 2.0
+    buffer.cut()
+    # Action 1 was not the best, action 2 was not any more; action 0 was.
+    assert {state: row[2] - state for state, row in contents(buffer).items()} == {
+        0: 1,
+        1: 1,
+        2: 2,
+        3: 1,
+    }
 
 
 def test_returns_do_not_run_into_what_came_after_a_cut():
