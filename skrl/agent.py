@@ -58,17 +58,17 @@ class QLearningAgent(BaseEstimator):
         Stop once learning does not get any further and the environment is surely solved: its
         `reward_threshold` is reached by two standard errors in fresh episodes.
     n_iter_no_change : int, default=5
-        Learning does not get any further after so many evaluations that brought nothing, and none
-        that was better than the best: all episodes the same as in the evaluation before, or
-        worse than the best. (Better and worse: by two standard errors.) Where nothing is
-        known about the threshold, or it is not reached, the budget is used up.
+        Learning does not get any further after so many evaluations in a row that brought nothing:
+        all episodes the same as in the best evaluation or the one before, or worse than in the
+        best, by two standard errors. Where nothing is known about the threshold, or it is not
+        reached, the budget is used up.
     reward_threshold : float or None, default=None
         Mean return at which the environment counts as solved. None stands for the threshold that
         the environment publishes, if it does; ``-numpy.inf`` stops whenever learning does not get
         any further.
-    n_evaluations : int, default=20
+    n_evaluations : int, default=40
         How often the greedy policy is evaluated during training, at equal distances in steps
-        (with a budget of episodes only, every 2,500 steps). The best Q function is kept, and of
+        (with a budget of episodes only, every 1,250 steps). The best Q function is kept, and of
         those that cannot be told from it the latest. 0 turns evaluation off: then the last Q
         function is kept, and nothing stops early.
     n_evaluation_episodes : int, default=100
@@ -125,7 +125,7 @@ class QLearningAgent(BaseEstimator):
         early_stopping: bool = True,
         n_iter_no_change: int = 5,
         reward_threshold: float | None = None,
-        n_evaluations: int = 20,
+        n_evaluations: int = 40,
         n_evaluation_episodes: int = 100,
         callbacks: Sequence[Callback] | None = None,
         random_state: Any = None,
@@ -301,7 +301,7 @@ class QLearningAgent(BaseEstimator):
             return None
         return Evaluation(
             side_by_side(environment, self.n_evaluation_episodes),
-            interval=2_500 if n_steps is None else max(1, n_steps // self.n_evaluations),
+            interval=1_250 if n_steps is None else max(1, n_steps // self.n_evaluations),
             n_episodes=self.n_evaluation_episodes,
             reward_threshold=(
                 environment.reward_threshold

@@ -42,9 +42,9 @@ class Evaluation(Callback):
         solved: the mean return in fresh episodes, from other seeds, is two standard errors above
         the threshold. In a close call more of them are played.
     n_iter_no_change : int
-        Learning does not get any further after so many evaluations that brought nothing, and none
-        that was better than the best: all episodes the same as in the evaluation before, or
-        worse than the best. (Better and worse: by two standard errors.)
+        Learning does not get any further after so many evaluations in a row that brought nothing:
+        all episodes the same as in the best evaluation or the one before, or worse than in the
+        best, by two standard errors.
     max_episode_steps : int or None
         Cuts off episodes of environments that have no time limit.
     random_state : int
@@ -139,11 +139,10 @@ class Evaluation(Callback):
         return float(gains.mean()), _standard_error(gains)
 
     def _count(self, gain: float, error: float, returns: Returns) -> None:
-        """Count the evaluations that bring nothing: worse ones, and the same episodes again."""
-        if gain > 2 * error:
-            self._n_no_change = 0
-        elif gain < -2 * error or np.array_equal(returns, self._last_returns):
-            self._n_no_change += 1
+        """Count the evaluations in a row that bring nothing: worse ones, and the same again."""
+        earlier = self._best_returns, self._last_returns
+        is_same = any(np.array_equal(returns, others) for others in earlier)
+        self._n_no_change = self._n_no_change + 1 if is_same or gain < -2 * error else 0
         self._last_returns = returns
 
     def _stop_if_solved(self, run: Run) -> None:

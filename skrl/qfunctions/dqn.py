@@ -58,7 +58,7 @@ class DQN(QFunction):
         such as the class itself or one that sets further arguments.
     target_update_freq : int, default=1
         Updates between two changes of the target network.
-    tau : float in (0, 1], default=0.01
+    tau : float in (0, 1], default=0.015
         How far a change takes the target network towards the online network. A small number with
         ``target_update_freq=1`` lets the target network follow slowly all the time (soft updates;
         Lillicrap et al., 2016, "Continuous control with deep reinforcement learning"). 1 copies
@@ -112,7 +112,7 @@ class DQN(QFunction):
         learning_rate_decay: float = 1e-4,
         optimizer: str | Callable[[float], Any] = "adam",
         target_update_freq: int = 1,
-        tau: float = 0.01,
+        tau: float = 0.015,
         double: bool = True,
         dueling: bool = False,
         huber_delta: float = 1.0,

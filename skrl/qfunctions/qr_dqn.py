@@ -30,7 +30,7 @@ class QRDQN(DQN):
         See `DQN`.
     target_update_freq : int, default=1
         See `DQN`.
-    tau : float in (0, 1], default=0.01
+    tau : float in (0, 1], default=0.015
         See `DQN`.
     double, dueling : bool
         See `DQN`. Dueling networks have N quantiles of V(s) and of every A(s, a).
@@ -60,7 +60,7 @@ class QRDQN(DQN):
         learning_rate_decay: float = 1e-4,
         optimizer: str | Callable[[float], Any] = "adam",
         target_update_freq: int = 1,
-        tau: float = 0.01,
+        tau: float = 0.015,
         double: bool = True,
         dueling: bool = False,
         huber_delta: float = 1.0,
