@@ -143,8 +143,8 @@ class ExperienceReplay(Runner):
 
     def end(self) -> None:
         """Finish learning; refuse to call a run a success that learned nothing."""
+        self.buffer_.cut()  # first, with the Q function that chose these actions still in force
         self._finish()
-        self.buffer_.cut()
         if self._n_seen < self._first_learning:
             raise ValueError(
                 f"The run ended after {self._n_seen + self._n_new} steps, before learning began "

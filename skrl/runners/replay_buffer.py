@@ -66,7 +66,7 @@ class ReplayBuffer:
     Examples
     --------
     >>> import numpy as np
-    >>> from skrl.base import QFunction, Transitions
+    >>> from skrl.base import Transitions
     >>> def walk(first, last):  # earns 1 a step, from number to number
     ...     steps = np.arange(first, last)
     ...     never = np.zeros(len(steps), dtype=bool)
