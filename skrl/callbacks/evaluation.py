@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Discrete
 from jaxtyping import Float64
 
 from skrl.base import Actions, Callback, Environment, Run, States
@@ -26,6 +27,9 @@ class Evaluation(Callback):
     luck with the starting states does not count. What chance is left is known by the standard
     error of these differences. Within half of it two Q functions count as equally good, and the
     later one is kept: it has learned longer.
+
+    Where states are countable and the policy does, wherever the last evaluation went, what it did
+    then, the episodes would be the same again, step by step: they are not played.
 
     Parameters
     ----------
@@ -95,6 +99,7 @@ class Evaluation(Callback):
         self.best_score_ = -np.inf
         self._best: Any = None
         self._best_returns = self._last_returns = np.empty(0)
+        self._visited = self._actions_there = np.empty(0, dtype=np.int64)
         self._n_no_change = 0
         self._rng = np.random.default_rng(self.random_state)
         self._last_step = run.history.n_steps
@@ -111,7 +116,7 @@ class Evaluation(Callback):
             run.qfunction.restore(self._best)
 
     def _evaluate(self, run: Run) -> None:
-        returns = self._play(run, self.n_episodes, self.random_state)
+        returns = self._play_or_recall(run)
         self._last_step = run.history.n_steps
         run.history.evaluations.append(
             n_steps=self._last_step,
@@ -130,6 +135,20 @@ class Evaluation(Callback):
         may_stop = self.early_stopping and run.stop_reason is None and gain >= -error
         if may_stop and is_stuck and returns.mean() >= self._threshold:
             self._stop_if_solved(run)
+
+    def _play_or_recall(self, run: Run) -> Returns:
+        """Play the evaluation's episodes, unless they would be those of the last one again."""
+        if not isinstance(self.environment.state_space, Discrete):
+            return self._play(run, self.n_episodes, self.random_state)
+        if len(self._visited):
+            actions = greedy_actions(run.qfunction, self._visited)
+            if np.array_equal(actions, self._actions_there):
+                return self._last_returns
+        visited: set[int] = set()
+        returns = self._play(run, self.n_episodes, self.random_state, visited)
+        self._visited = np.array(sorted(visited), dtype=self.environment.state_space.dtype)
+        self._actions_there = greedy_actions(run.qfunction, self._visited)
+        return returns
 
     def _gain(self, returns: Returns) -> tuple[float, float]:
         """By how much these episodes are better than the best so far, and the standard error."""
@@ -159,8 +178,12 @@ class Evaluation(Callback):
     def _play_fresh(self, run: Run, n_episodes: int) -> Returns:
         return self._play(run, n_episodes, seed=int(self._rng.integers(2**31)))
 
-    def _play(self, run: Run, n_episodes: int, seed: int) -> Returns:
+    def _play(
+        self, run: Run, n_episodes: int, seed: int, visited: set[int] | None = None
+    ) -> Returns:
         def choose(states: States) -> Actions:
+            if visited is not None:
+                visited.update(states.tolist())
             return greedy_actions(run.qfunction, states)
 
         return play_episodes(self.environment, choose, n_episodes, seed, self.max_episode_steps)

@@ -7,10 +7,6 @@ from skrl.base import Actions, Policy, Probabilities, QFunction, States
 from skrl.policies.greedy import greedy_actions, greedy_probabilities
 from skrl.policies.schedules import LinearSchedule, Schedule, evaluate
 
-# Explore everything first, then trust what has been learned, but never altogether. A fifth of the
-# budget is what the RL Baselines3 Zoo found for DQN on MountainCar and LunarLander.
-DEFAULT_EPSILON = LinearSchedule(1.0, 0.05, fraction=0.2)
-
 
 class EpsilonGreedy(Policy):
     """A random action with probability epsilon, the greedy one otherwise.
@@ -22,7 +18,7 @@ class EpsilonGreedy(Policy):
     ----------
     epsilon : float in [0, 1], Schedule or None
         Probability of a random action. A schedule changes it as the training budget is used up.
-        None is ``LinearSchedule(1.0, 0.05, fraction=0.2)``: from 1 to 0.05 over the first fifth
+        None is ``LinearSchedule(1.0, 0.05, fraction=0.1)``: from 1 to 0.05 over the first tenth
         of the budget.
 
     Raises
@@ -46,6 +42,10 @@ class EpsilonGreedy(Policy):
     >>> policy.probabilities(np.array([0]), qfunction, progress=1.0)
     array([[0.1, 0.9]])
     """
+
+    # Explore everything first, then trust what has been learned, but never altogether. These are
+    # the numbers that Stable-Baselines3 gives its DQN.
+    default_epsilon: Schedule = LinearSchedule(1.0, 0.05, fraction=0.1)
 
     def __init__(self, epsilon: float | Schedule | None = None) -> None:
         self.epsilon = epsilon
@@ -82,7 +82,7 @@ class EpsilonGreedy(Policy):
         return np.where(explores, random, greedy_actions(qfunction.values(states), rng))
 
     def _epsilon(self, progress: float) -> float:
-        setting = DEFAULT_EPSILON if self.epsilon is None else self.epsilon
+        setting = self.default_epsilon if self.epsilon is None else self.epsilon
         epsilon = evaluate("epsilon", setting, progress)
         if not 0 <= epsilon <= 1:
             raise ValueError(

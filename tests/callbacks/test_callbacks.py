@@ -9,6 +9,7 @@ import pytest
 from skrl import GymEnvironment, MemoizationQFunction, RandomPolicy, SimpleRunner
 from skrl.base import Callback
 from skrl.callbacks import Evaluation, ProgressBar
+from skrl.evaluation import play_episodes
 
 
 def run(callbacks, n_steps=400, **parameters):
@@ -108,6 +109,44 @@ def test_a_q_function_that_is_surely_worse_is_not_kept():
     best = [0.0, 1.0, 0.0] if scores[0] > scores[-1] else [0.0, 0.0, 1.0]
     assert (qfunction.table_ == best).all()
     assert watch.best_score_ == scores.max()
+
+
+class Spy(GymEnvironment):
+    """Counts how often it is reset."""
+
+    n_resets = 0
+
+    def reset(self, seed=None):
+        self.n_resets += 1
+        return super().reset(seed)
+
+
+class PlayAnew(Callback):
+    """Plays the episodes of the latest evaluation once more."""
+
+    def __init__(self, environment, n_episodes, seed):
+        self.environment, self.n_episodes, self.seed = environment, n_episodes, seed
+        self.scores = []
+
+    def on_stretch_end(self, run):
+        def greedy(states):
+            return run.qfunction.values(states).argmax(axis=1)
+
+        if len(run.history.evaluations) > len(self.scores):
+            returns = play_episodes(self.environment, greedy, self.n_episodes, self.seed)
+            self.scores.append(returns.mean())
+
+
+def test_episodes_that_would_be_the_same_again_are_not_played():
+    """What the last evaluation knows by heart is what episodes played anew say."""
+    watch = evaluation(interval=64, random_state=3)
+    anew = PlayAnew(watch.environment, n_episodes=20, seed=3)
+    watch.environment = Spy(watch.environment.env, n_envs=20)
+    history, _ = run([watch, anew], n_steps=3000)
+    assert history.evaluations[:, "score"].tolist() == anew.scores
+    # The policy changes several times, but most of the time it stays.
+    n_changes = np.count_nonzero(np.diff(anew.scores))
+    assert 2 < n_changes < watch.environment.n_resets < len(anew.scores) / 2
 
 
 def test_a_solved_run_goes_on_while_it_gets_better():

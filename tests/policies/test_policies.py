@@ -152,9 +152,9 @@ def test_epsilon_is_the_probability_of_a_random_action():
 
 
 @pytest.mark.parametrize(
-    ("progress", "epsilon"), [(0.0, 1.0), (0.1, 0.525), (0.2, 0.05), (1.0, 0.05)]
+    ("progress", "epsilon"), [(0.0, 1.0), (0.05, 0.525), (0.1, 0.05), (1.0, 0.05)]
 )
-def test_the_default_epsilon_decays_over_the_first_fifth(progress, epsilon):
+def test_the_default_epsilon_decays_over_the_first_tenth(progress, epsilon):
     probabilities = EpsilonGreedy().probabilities(
         np.array([0]), FixedQFunction(np.array([[0.0, 1.0]])), progress
     )
