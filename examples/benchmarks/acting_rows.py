@@ -29,6 +29,7 @@ from skrl.base import QFunction, Transitions
 
 TRAIN_FREQ = 256
 N_SIDE_BY_SIDE = 128
+DEFAULT_N_STEP = ExperienceReplay().n_step
 
 
 class FrozenDQN(DQN):
@@ -135,14 +136,18 @@ def acting_1(options: Options) -> Iterator[Row]:
 
 def acting_128(options: Options) -> Iterator[Row]:
     n_steps = options.work(4000 * TRAIN_FREQ, multiple_of=TRAIN_FREQ)
-    recorder = VectorRecorder(make_vector_env())
     env = make_vector_env()
     environment = GymEnvironment("CartPole-v1", n_envs=N_SIDE_BY_SIDE)
     title = f"the same, {N_SIDE_BY_SIDE} CartPoles side by side"
-    yield acting_row(
-        "acting-128", title, environment, recorder, n_steps, options,
-        bare=lambda: replay_vector(env, recorder.tape),
-    )  # fmt: skip
+    for name, n_step, what in (
+        ("acting-128", DEFAULT_N_STEP, title),
+        ("acting-128-single-steps", 1, f"{title}, remembering single steps (n_step=1)"),
+    ):
+        recorder = VectorRecorder(make_vector_env())
+        yield acting_row(
+            name, what, environment, recorder, n_steps, options,
+            bare=lambda tape=recorder.tape: replay_vector(env, tape), n_step=n_step,
+        )  # fmt: skip
 
 
 def acting_row(
@@ -153,27 +158,30 @@ def acting_row(
     n_steps: int,
     options: Options,
     bare: Any,
+    n_step: int = DEFAULT_N_STEP,
 ) -> Row:
     """Time runs that act and remember, and the bare loop, in turns."""
     qfunction = FrozenDQN((64, 64))
     qfunction.build(environment.state_space, environment.n_actions, random_state=0)
 
-    act(GymEnvironment(recorder), qfunction, n_steps)
+    act(GymEnvironment(recorder), qfunction, n_steps, n_step)
     ours, theirs = alternate(
-        lambda _: act(environment, qfunction, n_steps), lambda _: bare(), 3 * options.pairs
+        lambda _: act(environment, qfunction, n_steps, n_step), lambda _: bare(), 3 * options.pairs
     )
     return row_of_steps(name, title, ours, theirs, n_steps, at_most=3)
 
 
-def act(environment: GymEnvironment, qfunction: QFunction, n_steps: int) -> tuple[float, int]:
+def act(
+    environment: GymEnvironment, qfunction: QFunction, n_steps: int, n_step: int
+) -> tuple[float, int]:
     """Seconds that a run of always the same seed takes, and how many episodes ended."""
-    runner = remembering_runner(n_steps)
+    runner = remembering_runner(n_steps, n_step)
     begin = perf_counter()
     history = runner.run(environment, qfunction, EpsilonGreedy(0.1), n_steps=n_steps, rng=0)
     return perf_counter() - begin, len(history)
 
 
-def remembering_runner(n_steps: int) -> ExperienceReplay:
+def remembering_runner(n_steps: int, n_step: int = DEFAULT_N_STEP) -> ExperienceReplay:
     """Remember everything, and draw no more than a few batches of one, at the very end.
 
     (A run that draws none is an error: nothing would have been learned.)
@@ -183,6 +191,7 @@ def remembering_runner(n_steps: int) -> ExperienceReplay:
         learning_starts=n_steps - 5 * TRAIN_FREQ,
         gradient_steps=1,
         batch_size=1,
+        n_step=n_step,
     )
 
 
