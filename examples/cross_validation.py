@@ -31,7 +31,7 @@ envs = [partial(pole, length) for length in lengths]
 # %%
 # Three folds: trained on four lengths side by side, scored on the two that are left.
 folds = KFold(3, shuffle=True, random_state=0)
-agent = QLearningAgent(n_steps=20_000, random_state=0)
+agent = QLearningAgent(n_steps=20_000, n_evaluations=10, random_state=0)
 results = cross_validate(agent, envs, cv=folds, n_jobs=-1, return_train_score=True)
 for (_, unseen), seen_score, score in zip(
     folds.split(envs), results["train_score"], results["test_score"], strict=True

@@ -19,7 +19,9 @@ from skrl import DQN, ExperienceReplay, QLearningAgent, make_envs
 
 def search_on_the_cluster() -> None:
     """Search over learning rates, in the processes of a cluster."""
-    agent = QLearningAgent(DQN(), runner=ExperienceReplay(), n_steps=4_000, random_state=0)
+    agent = QLearningAgent(
+        DQN(), runner=ExperienceReplay(), n_steps=4_000, n_evaluations=4, random_state=0
+    )
     candidates = {"qfunction__learning_rate": [1e-4, 1e-3, 1e-2]}
     search = GridSearchCV(agent, candidates, cv=2)
 

@@ -16,6 +16,7 @@ agent = QLearningAgent(
     policy=EpsilonGreedy(),
     runner=ExperienceReplay(),
     n_steps=8_000,
+    n_evaluations=4,  # a search takes time enough
     random_state=0,
 )
 
@@ -28,7 +29,7 @@ candidates = {
 }
 
 # %%
-# X: six poles, each with a seed of its own. ``error_score="raise"`` shows the error of a candidate
+# X: four poles, each with a seed of its own. ``error_score="raise"`` shows the error of a candidate
 # that cannot be trained at once, instead of a warning at the end.
 search = GridSearchCV(agent, candidates, cv=2, n_jobs=-1, error_score="raise")
 search.fit(make_envs("CartPole-v1", n=4))

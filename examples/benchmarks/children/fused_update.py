@@ -136,7 +136,14 @@ def main() -> None:
     arguments = parser.parse_args()
 
     space = Box(-np.inf, np.inf, (STATE_SIZE,), np.float32)
-    ours = DQN((WIDTH, WIDTH), target_update_freq=K, tau=1.0, scale_states=False)
+    ours = DQN(
+        (WIDTH, WIDTH),
+        learning_rate=LEARNING_RATE,
+        learning_rate_decay=0.0,
+        target_update_freq=K,
+        tau=1.0,
+        scale_states=False,
+    )
     ours.build(space, N_ACTIONS, random_state=0)
     bare = BareLoop(ours.weights_)
     batches = random_batches(np.random.default_rng(0))
