@@ -57,7 +57,7 @@ class QLearningAgent(BaseEstimator):
     early_stopping : bool, default=True
         Stop once learning does not get any further and the environment is surely solved: its
         `reward_threshold` is reached by two standard errors in fresh episodes.
-    n_iter_no_change : int, default=5
+    n_iter_no_change : int, default=3
         Learning does not get any further after so many evaluations in a row that brought nothing:
         all episodes the same as in the best evaluation or the one before, or worse than in the
         best, by two standard errors. Where nothing is known about the threshold, or it is not
@@ -123,7 +123,7 @@ class QLearningAgent(BaseEstimator):
         n_steps: int | None = None,
         n_episodes: int | None = None,
         early_stopping: bool = True,
-        n_iter_no_change: int = 5,
+        n_iter_no_change: int = 3,
         reward_threshold: float | None = None,
         n_evaluations: int = 40,
         n_evaluation_episodes: int = 100,

@@ -81,7 +81,7 @@ class Evaluation(Callback):
         n_episodes: int = 100,
         reward_threshold: float | None = None,
         early_stopping: bool = True,
-        n_iter_no_change: int = 5,
+        n_iter_no_change: int = 3,
         max_episode_steps: int | None = None,
         random_state: int = 0,
     ) -> None:
