@@ -78,7 +78,7 @@ def test_the_best_q_function_is_kept():
 
 
 class Judged(Callback):
-    """After so many steps, sets the action values of CircularWorld, the same in every state."""
+    """After so many steps, sets the action values of CircularWorld."""
 
     def __init__(self, *schedule):
         self.schedule = dict(schedule)
@@ -87,6 +87,11 @@ class Judged(Callback):
         for n_steps, values in self.schedule.items():
             if run.history.n_steps >= n_steps:
                 run.qfunction.table_[:] = values
+
+
+# Action values of CircularWorld, in every state or in each from -5 to 5: of three policies.
+STAYS, RUNS = [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]
+TOWARDS = np.eye(3)[[2] * 5 + [1] + [0] * 5]
 
 
 def test_of_equally_good_q_functions_the_latest_is_kept():
@@ -101,12 +106,12 @@ def test_of_equally_good_q_functions_the_latest_is_kept():
 
 
 def test_a_q_function_that_is_surely_worse_is_not_kept():
-    judged = Judged((0, [0.0, 1.0, 0.0]), (300, [0.0, 0.0, 1.0]))  # stays, then runs to the right
+    judged = Judged((0, STAYS), (300, RUNS))
     watch = evaluation()
     history, qfunction = run([judged, watch], n_steps=400)
     scores = history.evaluations[:, "score"]
     assert scores[-1] != scores[0]
-    best = [0.0, 1.0, 0.0] if scores[0] > scores[-1] else [0.0, 0.0, 1.0]
+    best = STAYS if scores[0] > scores[-1] else RUNS
     assert (qfunction.table_ == best).all()
     assert watch.best_score_ == scores.max()
 
@@ -149,14 +154,25 @@ def test_episodes_that_would_be_the_same_again_are_not_played():
     assert 2 < n_changes < watch.environment.n_resets < len(anew.scores) / 2
 
 
-def test_a_solved_run_goes_on_while_it_gets_better():
-    lengths = []
-    for n_iter_no_change in (1, 4):
-        watch = evaluation(reward_threshold=-np.inf, n_iter_no_change=n_iter_no_change)
-        history, _ = run([watch], n_steps=6000)
-        lengths.append(len(history.evaluations))
-        assert lengths[-1] > n_iter_no_change
-    assert lengths[0] < lengths[1] < 46  # so many evaluations are in 6000 steps
+def n_evaluations(*schedule, n_iter_no_change=3):
+    """How many evaluations an already solved run goes on for, if it is judged by this schedule."""
+    watch = evaluation(reward_threshold=-np.inf, n_iter_no_change=n_iter_no_change)
+    history, _ = run([Judged(*schedule), watch], n_steps=2000)
+    return len(history.evaluations)
+
+
+def test_evaluations_that_bring_nothing_stop_a_solved_run():
+    assert n_evaluations((0, STAYS), n_iter_no_change=1) == 2  # the same episodes once more
+    assert n_evaluations((0, STAYS)) == 4
+
+
+def test_they_stop_it_only_if_they_come_in_a_row():
+    # Evaluations come after 128, 256, ... steps. The third one is better: counting begins anew.
+    assert n_evaluations((0, STAYS), (300, TOWARDS)) == 6
+
+
+def test_a_run_does_not_stop_while_it_is_worse_than_it_was():
+    assert n_evaluations((0, TOWARDS), (300, STAYS)) == 16  # all there are in 2000 steps
 
 
 def test_the_progress_bar_shows_episodes_return_and_speed(capsys):

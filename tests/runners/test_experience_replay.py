@@ -55,6 +55,28 @@ def test_what_is_learned_comes_into_force_a_stretch_later():
     assert qfunction.finished == [40, 50, 55]  # the last one at the end of the run
 
 
+class Flips(MemoizationQFunction):
+    """Every update makes the other of two actions the best one."""
+
+    def update(self, transitions):
+        self.table_[:] = self.table_[:, ::-1].copy()
+        return np.zeros(transitions.actions.shape)
+
+
+def test_actions_are_judged_by_the_values_that_chose_them():
+    """Nobody explores, so no return ends early, but for those that the end of the run cuts off."""
+    environment = GymEnvironment("skrl/Corridor-v0")
+    qfunction = Flips().build(environment.state_space, environment.n_actions, 0)
+    qfunction.table_[:, 0] = 1.0
+    runner = ExperienceReplay(train_freq=8, learning_starts=8, n_step=4)
+    runner.run(environment, qfunction, Greedy(), discount_factor=0.5, n_steps=20, rng=0)
+    sample = runner.buffer_.sample(np.random.default_rng(0), 1, 10_000)
+    discounts, counts = np.unique(sample.discounts, return_counts=True)
+    # Of 20 returns, 17 go over 4 steps, the last three over 3, 2 and 1.
+    np.testing.assert_array_equal(discounts, [1 / 16, 1 / 8, 1 / 4, 1 / 2])
+    np.testing.assert_allclose(counts / 10_000, [17 / 20, 1 / 20, 1 / 20, 1 / 20], atol=0.01)
+
+
 def test_steps_are_counted_over_all_environments():
     runner = ExperienceReplay(
         batch_size=8, train_freq=10, gradient_steps=5, learning_starts=20, n_step=1
