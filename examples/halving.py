@@ -13,7 +13,7 @@ from sklearn.model_selection import HalvingRandomSearchCV
 
 from skrl import DQN, ExperienceReplay, QLearningAgent, make_envs
 
-agent = QLearningAgent(DQN(), runner=ExperienceReplay(), n_evaluations=4, random_state=0)
+agent = QLearningAgent(DQN(), runner=ExperienceReplay(), n_evaluations=2, random_state=0)
 candidates = {
     "qfunction__learning_rate": loguniform(1e-5, 1e-1),
     "runner__n_step": [1, 3, 10],
