@@ -14,13 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 from skrl.base import Actions, Callback, Environment, Policy, QFunction, Runner, States
 from skrl.callbacks import Evaluation, ProgressBar
 from skrl.documentation import BaseEstimator
-from skrl.environments import GymEnvironment
+from skrl.environments import as_environment
 from skrl.environments.spaces import ActionTranslator, to_states
 from skrl.evaluation import greedy_actions, play_episodes, side_by_side
 from skrl.history import History
 from skrl.policies import CoherentEpsilonGreedy, EpsilonGreedy
 from skrl.qfunctions import DQN, MemoizationQFunction
 from skrl.runners import ExperienceReplay, SimpleRunner
+from skrl.seeds import seed_sequence
 
 # Budgets, in steps, where the user gives none.
 DEFAULT_STEPS_DEEP = 50_000
@@ -240,7 +241,7 @@ class QLearningAgent(BaseEstimator):
 
     def _start_afresh(self, environment: Environment) -> None:
         """Clone the parts, and build the Q function for the environment."""
-        self._seeds = _seed_sequence(self.random_state)
+        self._seeds = seed_sequence(self.random_state)
         self.observation_space_ = environment.observation_space
         self.state_space_ = environment.state_space
         self.action_space_ = environment.action_space
@@ -431,25 +432,6 @@ class QLearningAgent(BaseEstimator):
 _EXAMPLES = {"qfunction": "DQN()", "policy": "EpsilonGreedy()", "runner": "ExperienceReplay()"}
 
 
-def as_environment(env: Any) -> Environment:
-    """Wrap anything that stands for an environment; an `Environment` stays as it is."""
-    return env if isinstance(env, Environment) else GymEnvironment(env)
-
-
 def _episode_cap(environment: Environment) -> int | None:
     """Where evaluation cuts episodes off: only where nothing else does."""
     return STEPS_WITHOUT_LIMIT if environment.max_episode_steps is None else None
-
-
-def _seed_sequence(random_state: Any) -> SeedSequence:
-    """Turn scikit-learn's random_state into the root of all random numbers."""
-    if random_state is None or isinstance(random_state, int | np.integer):
-        return SeedSequence(random_state)
-    if isinstance(random_state, np.random.RandomState):
-        return SeedSequence(random_state.randint(2**32, size=4, dtype=np.uint32).tolist())
-    if isinstance(random_state, np.random.Generator):
-        return SeedSequence(random_state.integers(2**32, size=4).tolist())
-    raise TypeError(
-        "random_state must be an integer, None, or a numpy.random RandomState or Generator, got "
-        f"{random_state!r}."
-    )

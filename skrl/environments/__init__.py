@@ -1,7 +1,7 @@
 """Environments: Gymnasium's, and academic worlds of our own."""
 
 from skrl.environments import worlds
-from skrl.environments.gym_environment import GymEnvironment
+from skrl.environments.gym_environment import GymEnvironment, as_environment
 from skrl.environments.items import EnvironmentItem, make_envs
 
-__all__ = ["EnvironmentItem", "GymEnvironment", "make_envs", "worlds"]
+__all__ = ["EnvironmentItem", "GymEnvironment", "as_environment", "make_envs", "worlds"]

@@ -274,3 +274,27 @@ class GymEnvironment(Environment):
         if not is_live(self.env):
             state.pop("_backend", None)
         return state
+
+
+def as_environment(env: Any) -> Environment:
+    """Wrap anything that stands for an environment; an `Environment` stays as it is.
+
+    Parameters
+    ----------
+    env : str, callable, gymnasium.Env, gymnasium.vector.VectorEnv, Environment or list
+        What `QLearningAgent.fit` takes; see `GymEnvironment`.
+
+    Returns
+    -------
+    Environment
+
+    Examples
+    --------
+    >>> from skrl.environments import as_environment
+    >>> environment = as_environment("CartPole-v1")
+    >>> environment
+    GymEnvironment(env='CartPole-v1')
+    >>> as_environment(environment) is environment
+    True
+    """
+    return env if isinstance(env, Environment) else GymEnvironment(env)

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_html_repr
 
-from skrl.agent import as_environment
+from skrl.environments import as_environment
 from skrl.environments.worlds import CircularWorld
 from skrl.estimator_checks.expectations import (
     expect,

@@ -12,8 +12,8 @@ from numpy.random import Generator
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from skrl.agent import as_environment
 from skrl.base import QFunction, States, Transitions, Values
+from skrl.environments import as_environment
 from skrl.estimator_checks.expectations import (
     expect,
     expect_close,

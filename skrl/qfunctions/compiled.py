@@ -61,7 +61,7 @@ with quietly():
 
 if TYPE_CHECKING:
     from skrl.base import Transitions
-    from skrl.qfunctions.dqn import DQN
+    from skrl.qfunctions.network_qfunction import NetworkQFunction
 
 if keras.config.backend() != "tensorflow":
     raise ValueError(
@@ -151,7 +151,7 @@ class CompiledLearner:
         Not used before.
     encoder : StateEncoder
         How states become inputs of the networks.
-    variant : DQN
+    variant : NetworkQFunction
         Says what the outputs of the networks mean, what they are to become, and how far they are
         from that: see its `values_of`, `targets` and `losses`.
     has_own_rate : bool
@@ -164,7 +164,7 @@ class CompiledLearner:
         target_model: Any,
         optimizer: Any,
         encoder: StateEncoder,
-        variant: "DQN",
+        variant: "NetworkQFunction",
         has_own_rate: bool,
     ) -> None:
         self.model = model

@@ -98,7 +98,7 @@ class QRDQN(DQN):
         return duel(quantiles, axis=1) if self.dueling else quantiles
 
     def values_of(self, outputs: Any) -> Any:
-        """Q(s, .), the mean of the quantiles; see `DQN.values_of`."""
+        """Q(s, .), the mean of the quantiles; see `NetworkQFunction.values_of`."""
         import tensorflow as tf
 
         # Q(s, a) = 1/N sum_i theta_i(s, a)
@@ -111,7 +111,7 @@ class QRDQN(DQN):
         target_outputs: Any,
         next_outputs: Callable[[], Any],
     ) -> Any:
-        """N targets for each of B transitions, shape (B, N); see `DQN.targets`."""
+        """N targets for each of B transitions, shape (B, N); see `NetworkQFunction.targets`."""
         from skrl.qfunctions.operations import pick
 
         best = self.best_actions(target_outputs, next_outputs)
