@@ -24,7 +24,7 @@ from skrl.qfunctions import (
     TileCoding,
 )
 from skrl.runners import ExperienceReplay, PrioritizedReplay, SimpleRunner
-from skrl.study import Study, compare
+from skrl.studies.study import Study, compare
 
 __version__ = "0.1.0"
 

@@ -7,13 +7,12 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, Shaped
 from numpy.random import SeedSequence
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from skrl.base import Actions, Callback, Environment, Policy, QFunction, Runner, States
 from skrl.callbacks import Evaluation, ProgressBar
-from skrl.documentation import BaseEstimator
 from skrl.environments import as_environment
 from skrl.environments.spaces import ActionTranslator, to_states
 from skrl.evaluation import greedy_actions, play_episodes, side_by_side

@@ -43,8 +43,8 @@ import gymnasium
 import numpy as np
 from jaxtyping import Float, Shaped
 from numpy.random import Generator
+from sklearn.base import BaseEstimator
 
-from skrl.documentation import BaseEstimator
 from skrl.history import Budget, History
 from skrl.transitions import Actions, Probabilities, States, Transitions, Values
 

@@ -38,7 +38,7 @@ from skrl.estimator_checks import (
 )
 from skrl.estimator_checks.expectations import expect_error, expect_floats, expect_same
 from skrl.estimator_checks.running import run_checks
-from skrl.qfunctions.regressor import RegressorQFunction
+from skrl.qfunctions.regressors.regressor import RegressorQFunction
 from skrl.runners import ExperienceReplay, PrioritizedReplay
 
 RING, LINE = "skrl/CircularWorld-v0", "skrl/IntervalWorld-v0"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import inf
 from statistics import median
 
-from skrl.statistics import interquartile_mean, stratified_bootstrap
+from skrl.studies.statistics import interquartile_mean, stratified_bootstrap
 
 ROUNDING = 1e-9  # an exact value may fall short of the same number written down by this
 

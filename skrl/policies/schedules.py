@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from numbers import Real
 
-from skrl.documentation import BaseEstimator
+from sklearn.base import BaseEstimator
 
 
 class Schedule(BaseEstimator, ABC):

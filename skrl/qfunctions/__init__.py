@@ -1,12 +1,12 @@
 """Q functions: what an agent learns."""
 
-from skrl.qfunctions.double_memoization import DoubleMemoizationQFunction
-from skrl.qfunctions.dqn import DQN
-from skrl.qfunctions.memoization import MemoizationQFunction
-from skrl.qfunctions.qr_dqn import QRDQN
+from skrl.qfunctions.deep.dqn import DQN
+from skrl.qfunctions.deep.qr_dqn import QRDQN
 from skrl.qfunctions.random_qfunction import RandomQFunction
-from skrl.qfunctions.regressor import RegressorQFunction
-from skrl.qfunctions.tile_coding import TileCoding
+from skrl.qfunctions.regressors.regressor import RegressorQFunction
+from skrl.qfunctions.regressors.tile_coding import TileCoding
+from skrl.qfunctions.tables.double_memoization import DoubleMemoizationQFunction
+from skrl.qfunctions.tables.memoization import MemoizationQFunction
 
 __all__ = [
     "DQN",

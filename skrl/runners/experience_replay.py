@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from skrl.base import Environment, QFunction, Runner, Transitions
 from skrl.history import Budget
-from skrl.runners.replay_buffer import ReplayBuffer
+from skrl.runners.buffers.replay_buffer import ReplayBuffer
 
 
 class ExperienceReplay(Runner):

@@ -8,8 +8,8 @@ from numpy.random import Generator
 
 from skrl.base import Environment, QFunction, Transitions
 from skrl.history import Budget
+from skrl.runners.buffers.prioritized_buffer import PrioritizedBuffer
 from skrl.runners.experience_replay import ExperienceReplay
-from skrl.runners.prioritized_buffer import PrioritizedBuffer
 
 
 class PrioritizedReplay(ExperienceReplay):

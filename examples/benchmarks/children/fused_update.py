@@ -12,7 +12,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-import skrl.qfunctions.compiled  # noqa: F401  comes first: it loads TensorFlow in skrl's way
+import skrl.qfunctions.deep.learner  # noqa: F401  comes first: it loads TensorFlow in skrl's way
 
 # isort: split
 import numpy as np

@@ -43,7 +43,7 @@ def learn_ours(env_id: str, seed: int, n_steps: int | None, is_table: bool) -> d
     from skrl import QLearningAgent
 
     if not is_table:
-        import skrl.qfunctions.compiled  # loads TensorFlow, as the peer loads PyTorch
+        import skrl.qfunctions.deep.learner  # loads TensorFlow, as the peer loads PyTorch
 
     begin = perf_counter()
     agent = QLearningAgent(n_steps=n_steps, random_state=seed).fit(env_id)

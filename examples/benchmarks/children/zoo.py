@@ -21,7 +21,7 @@ HIDDEN_LAYERS = (256, 256)
 
 
 def train_skrl(n_steps: int, seed: int) -> dict[str, Any]:
-    import skrl.qfunctions.compiled  # noqa: F401  loads TensorFlow, as the others load theirs
+    import skrl.qfunctions.deep.learner  # noqa: F401  loads TensorFlow, as the others load theirs
     from skrl import DQN, EpsilonGreedy, ExperienceReplay, LinearSchedule, QLearningAgent
 
     begin = perf_counter()

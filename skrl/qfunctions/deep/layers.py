@@ -1,16 +1,16 @@
-"""Keras layers of our own. Like `skrl.qfunctions.compiled`, this module loads TensorFlow."""
+"""Keras layers of our own. Like `skrl.qfunctions.deep.learner`, this module loads TensorFlow."""
 
 from typing import Any
 
 import tensorflow as tf
 
-from skrl.qfunctions.compiled import keras
+from skrl.qfunctions.deep.learner import keras
 
 # With up to so many columns, sums are faster than XLA's matrix products.
 FEW = 4
 
 
-class FewOutputs(keras.layers.Dense):  # type: ignore[misc]
+class FewOutputs(keras.layers.Dense):
     """A linear `keras.layers.Dense`, whose gradient is fast if it has only a few outputs.
 
     The matrix products of XLA are made for large matrices. In the backward pass of a layer with
@@ -20,7 +20,7 @@ class FewOutputs(keras.layers.Dense):  # type: ignore[misc]
     Examples
     --------
     >>> import numpy as np
-    >>> from skrl.qfunctions.layers import FewOutputs
+    >>> from skrl.qfunctions.deep.layers import FewOutputs
     >>> layer = FewOutputs(2)
     >>> layer(np.ones((5, 64), np.float32)).shape
     TensorShape([5, 2])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from skrl.qfunctions.compiled import tf
+from skrl.qfunctions.deep.learner import tf
 
 
 def pick(values: Any, actions: Any) -> Any:

@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Int64
 from numpy.random import Generator
 
-from skrl.runners.replay_buffer import ReplayBuffer
-from skrl.runners.sum_tree import SumTree
+from skrl.runners.buffers.replay_buffer import ReplayBuffer
+from skrl.runners.buffers.sum_tree import SumTree
 
 # What keeps a transition without a TD error from never being drawn again.
 EPSILON = 1e-6

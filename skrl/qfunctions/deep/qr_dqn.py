@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from skrl.qfunctions.dqn import DQN
+from skrl.qfunctions.deep.dqn import DQN
 
 
 class QRDQN(DQN):
@@ -90,7 +90,7 @@ class QRDQN(DQN):
         """The quantiles, of shape (B, n_actions, N), from outputs of shape (B, n_outputs)."""
         import tensorflow as tf
 
-        from skrl.qfunctions.operations import duel
+        from skrl.qfunctions.deep.operations import duel
 
         quantiles = tf.reshape(
             outputs, (-1, outputs.shape[-1] // self.n_quantiles, self.n_quantiles)
@@ -112,7 +112,7 @@ class QRDQN(DQN):
         next_outputs: Callable[[], Any],
     ) -> Any:
         """N targets for each of B transitions, shape (B, N); see `NetworkQFunction.targets`."""
-        from skrl.qfunctions.operations import pick
+        from skrl.qfunctions.deep.operations import pick
 
         best = self.best_actions(target_outputs, next_outputs)
         quantiles = pick(self.quantiles_of(target_outputs), best)
@@ -123,7 +123,7 @@ class QRDQN(DQN):
         """Quantile Huber losses and TD errors of the means, each of shape (B,)."""
         import tensorflow as tf
 
-        from skrl.qfunctions.operations import huber, pick
+        from skrl.qfunctions.deep.operations import huber, pick
 
         quantiles = pick(self.quantiles_of(outputs), actions)
         # u_ij = y_j - theta_i, of shape (B, N, N)

@@ -9,7 +9,7 @@ from numpy.random import Generator
 
 from skrl.base import Actions, States, Transitions, Values
 from skrl.qfunctions._checks import check_is_built
-from skrl.qfunctions.memoization import MemoizationQFunction
+from skrl.qfunctions.tables.memoization import MemoizationQFunction
 
 
 class DoubleMemoizationQFunction(MemoizationQFunction):

@@ -102,8 +102,8 @@ def _with_bias(
 
 def dense_activations(model: Any) -> list[str] | None:
     """Activations of a Keras model that is a plain stack of dense layers, else None."""
-    from skrl.qfunctions.compiled import keras
-    from skrl.qfunctions.layers import FewOutputs
+    from skrl.qfunctions.deep.layers import FewOutputs
+    from skrl.qfunctions.deep.learner import keras
 
     if not isinstance(model, keras.Sequential):
         return None

@@ -19,7 +19,7 @@ from skrl import (
     QLearningAgent,
     make_envs,
 )
-from skrl.study import Result, Study, compare
+from skrl.studies.study import Result, Study, compare
 from worlds import Identity
 
 RING = "skrl/CircularWorld-v0"
@@ -228,7 +228,7 @@ def test_a_run_is_recognised_in_another_process(tmp_path):
     script = (
         "import sys\n"
         "from skrl import *\n"
-        "from skrl.study import compare\n"
+        "from skrl.studies.study import compare\n"
         "agent = QLearningAgent(MemoizationQFunction(), EpsilonGreedy(LinearSchedule(1.0, 0.1)),\n"
         "    n_steps=200, n_evaluations=0)\n"
         f"envs = {{'ring': GymEnvironment('{RING}', n_envs=2)}}\n"

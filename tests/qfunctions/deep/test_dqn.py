@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 from skrl import DQN
 from skrl.base import Transitions
-from skrl.qfunctions.compiled import keras
+from skrl.qfunctions.deep.learner import keras
 from worlds import make_transitions
 
 CARTPOLE = spaces.Box(-np.inf, np.inf, (4,), np.float32)

@@ -15,8 +15,8 @@ from weakref import ReferenceType, ref
 
 import numpy as np
 
+from skrl.qfunctions.deep.learner_state import Borrower, LearnerState
 from skrl.qfunctions.encoding import StateEncoder
-from skrl.qfunctions.learner_state import Borrower, LearnerState
 
 
 @contextmanager
@@ -61,7 +61,7 @@ with quietly():
 
 if TYPE_CHECKING:
     from skrl.base import Transitions
-    from skrl.qfunctions.network_qfunction import NetworkQFunction
+    from skrl.qfunctions.deep.network_qfunction import NetworkQFunction
 
 if keras.config.backend() != "tensorflow":
     raise ValueError(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from skrl.runners.sum_tree import SumTree
+from skrl.runners.buffers.sum_tree import SumTree
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 3, 8, 37, 300])

@@ -6,7 +6,7 @@ from gymnasium import spaces
 from sklearn.base import clone
 
 from skrl import DQN, QRDQN
-from skrl.qfunctions.compiled import tf
+from skrl.qfunctions.deep.learner import tf
 from worlds import make_transitions
 
 SPACE = spaces.Box(-np.inf, np.inf, (4,), np.float32)

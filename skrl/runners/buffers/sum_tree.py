@@ -28,7 +28,7 @@ class SumTree:
     Examples
     --------
     >>> import numpy as np
-    >>> from skrl.runners.sum_tree import SumTree
+    >>> from skrl.runners.buffers.sum_tree import SumTree
     >>> tree = SumTree(capacity=5)
     >>> tree.set(np.array([0, 2, 4]), np.array([1.0, 2.0, 0.5]))
     >>> tree.total

@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from skrl.base import Transitions
-from skrl.qfunctions.memoization import MemoizationQFunction
+from skrl.qfunctions.tables.memoization import MemoizationQFunction
 
 GAMMA = 0.9
 

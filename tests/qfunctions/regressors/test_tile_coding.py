@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skrl.qfunctions.tile_coding import TileCoding
+from skrl.qfunctions.regressors.tile_coding import TileCoding
 
 
 def checks_types(estimator):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from skrl.qfunctions.network_qfunction import NetworkQFunction
+from skrl.qfunctions.deep.network_qfunction import NetworkQFunction
 
 
 class DQN(NetworkQFunction):
@@ -24,7 +24,7 @@ class DQN(NetworkQFunction):
         Builds the network, ``(state_shape, n_outputs) -> keras.Model``, instead of the two
         parameters above; `n_outputs` is the number of actions, and one more if `dueling`. A
         function that can be imported, not a lambda, if the agent is to be saved. Images (states
-        of at least two axes) get `skrl.qfunctions.networks.convolutional_network` by default.
+        of at least two axes) get `skrl.qfunctions.deep.networks.convolutional_network` by default.
     learning_rate : float, default=1e-3
         Step size of the optimizer at the beginning, > 0.
     learning_rate_decay : float >= 0, default=1e-4
@@ -68,7 +68,7 @@ class DQN(NetworkQFunction):
     -----
     States other than images are one-hot encoded (Discrete, MultiDiscrete) or standardized (Box).
     How the network is evaluated without TensorFlow, and trained in compiled stretches of updates,
-    stands in `skrl.qfunctions.network_qfunction.NetworkQFunction`.
+    stands in `skrl.qfunctions.deep.network_qfunction.NetworkQFunction`.
 
     Examples
     --------
@@ -115,7 +115,7 @@ class DQN(NetworkQFunction):
 
     def values_of(self, outputs: Any) -> Any:
         """Q(s, .) from the network's outputs; see `NetworkQFunction.values_of`."""
-        from skrl.qfunctions.operations import duel
+        from skrl.qfunctions.deep.operations import duel
 
         return duel(outputs, axis=1) if self.dueling else outputs
 
@@ -127,7 +127,7 @@ class DQN(NetworkQFunction):
         next_outputs: Callable[[], Any],
     ) -> Any:
         """Targets of B transitions, shape (B,); see `NetworkQFunction.targets`."""
-        from skrl.qfunctions.operations import pick
+        from skrl.qfunctions.deep.operations import pick
 
         best = self.best_actions(target_outputs, next_outputs)
         # y = r + discount * Q_target(s', a*)
@@ -143,7 +143,7 @@ class DQN(NetworkQFunction):
 
     def losses(self, outputs: Any, actions: Any, targets: Any) -> tuple[Any, Any]:
         """Huber losses and TD errors, shape (B,) each; see `NetworkQFunction.losses`."""
-        from skrl.qfunctions.operations import huber, pick
+        from skrl.qfunctions.deep.operations import huber, pick
 
         # delta = y - Q(s, a)
         td_errors = targets - pick(self.values_of(outputs), actions)

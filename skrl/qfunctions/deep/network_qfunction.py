@@ -15,10 +15,10 @@ from sklearn.base import clone
 
 from skrl.base import QFunction, States, Transitions, Values
 from skrl.qfunctions._checks import check_is_built
+from skrl.qfunctions.deep.learner_state import LearnerState
+from skrl.qfunctions.deep.networks import ACTIVATIONS, build, convolutional_network, dense_network
+from skrl.qfunctions.deep.numpy_network import NumpyNetwork, dense_activations
 from skrl.qfunctions.encoding import StateEncoder
-from skrl.qfunctions.learner_state import LearnerState
-from skrl.qfunctions.networks import ACTIVATIONS, build, convolutional_network, dense_network
-from skrl.qfunctions.numpy_network import NumpyNetwork, dense_activations
 
 # A target network that changes less often than every so many updates is evaluated for all of them
 # at once.
@@ -37,7 +37,7 @@ class NetworkQFunction(QFunction):
 
     A dense network is evaluated with NumPy, from a copy of the weights: TensorFlow is loaded only
     to build and to train. A stretch of updates is one compiled call, see
-    `skrl.qfunctions.compiled.CompiledLearner`.
+    `skrl.qfunctions.deep.learner.CompiledLearner`.
 
     Attributes
     ----------
@@ -296,7 +296,7 @@ class NetworkQFunction(QFunction):
 
     def _find_learner(self) -> Any:
         """Find the compiled learner for networks like this one; the first time, make it."""
-        from skrl.qfunctions.compiled import CompiledLearner, make_optimizer, shared_learner
+        from skrl.qfunctions.deep.learner import CompiledLearner, make_optimizer, shared_learner
 
         has_own_rate = isinstance(self.optimizer, str)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from skrl.statistics import (
+from skrl.studies.statistics import (
     interquartile_mean,
     n_seeds_needed,
     performance_profile,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from skrl.qfunctions.compiled import keras
-from skrl.qfunctions.layers import FewOutputs
+from skrl.qfunctions.deep.layers import FewOutputs
+from skrl.qfunctions.deep.learner import keras
 
 
 @pytest.mark.parametrize("units", [1, 2, 4])

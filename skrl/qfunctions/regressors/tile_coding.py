@@ -5,13 +5,11 @@ from typing import Any, Self
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.base import TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skrl.documentation import BaseEstimator
 
-
-class TileCoding(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class TileCoding(TransformerMixin, BaseEstimator):
     """Binary features: which tile of each of several shifted grids a point lies in.
 
     A tiling is a grid that cuts the box of all data into equal tiles, `n_tiles` along each axis.

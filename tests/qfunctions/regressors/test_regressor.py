@@ -26,8 +26,8 @@ from skrl import (
     SimpleRunner,
 )
 from skrl.base import Transitions
-from skrl.qfunctions.regressor import RegressorQFunction
-from skrl.qfunctions.tile_coding import TileCoding
+from skrl.qfunctions.regressors.regressor import RegressorQFunction
+from skrl.qfunctions.regressors.tile_coding import TileCoding
 from worlds import make_transitions
 
 GAMMA = 0.9

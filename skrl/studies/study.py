@@ -12,9 +12,8 @@ import joblib
 import numpy as np
 from jaxtyping import Float64
 
-from skrl import statistics
-from skrl.statistics import Estimate
-from skrl.study_runs import (
+from skrl.studies import statistics
+from skrl.studies.runs import (
     Result,
     lines_to,
     make_jobs,
@@ -23,6 +22,7 @@ from skrl.study_runs import (
     progress_bar,
     read_finished,
 )
+from skrl.studies.statistics import Estimate
 
 __all__ = ["Result", "Study", "compare"]
 
@@ -87,7 +87,7 @@ def compare(
     Examples
     --------
     >>> from skrl import EpsilonGreedy, QLearningAgent
-    >>> from skrl.study import compare
+    >>> from skrl import compare
     >>> agent = QLearningAgent(n_steps=300, n_evaluations=0)
     >>> study = compare({
     ...     "careful": agent,
@@ -125,7 +125,7 @@ class Study:
     ``print(study)`` shows all of it. Where it needs the scores of several environments on one
     scale, they are scaled by the lowest and highest score of this study in each environment, to 0
     and 1: such numbers compare its agents, and mean nothing outside of it. The scores of a single
-    environment stay as they are. The methods are described in `skrl.statistics`.
+    environment stay as they are. The methods are described in `skrl.studies.statistics`.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class Study:
 
     Examples
     --------
-    >>> from skrl.study import Result, Study
+    >>> from skrl.studies.study import Result, Study
     >>> scores = {"old": [12.0, 13.5, 16.0], "new": [19.0, 15.0, 18.0]}
     >>> study = Study([
     ...     Result(agent, "Taxi-v4", seed, score, n_steps=1_000, seconds=0.5)
@@ -274,7 +274,7 @@ class Study:
         Returns
         -------
         float
-            See `skrl.statistics.n_seeds_needed`.
+            See `skrl.studies.statistics.n_seeds_needed`.
         """
         probability = self.probability_of_improvement(a, b).value
         return statistics.n_seeds_needed(probability, len(self.envs), error=error, power=power)

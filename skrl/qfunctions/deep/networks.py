@@ -41,7 +41,7 @@ def build(
     ValueError
         If its output has another shape.
     """
-    from skrl.qfunctions.compiled import keras, seeded_layers
+    from skrl.qfunctions.deep.learner import keras, seeded_layers
 
     with seeded_layers(seed):
         model = builder(state_shape, n_outputs)
@@ -82,12 +82,12 @@ def dense_network(
 
     Examples
     --------
-    >>> from skrl.qfunctions.networks import dense_network
+    >>> from skrl.qfunctions.deep.networks import dense_network
     >>> dense_network((4,), 2).output_shape
     (None, 2)
     """
-    from skrl.qfunctions.compiled import keras
-    from skrl.qfunctions.layers import FEW, FewOutputs
+    from skrl.qfunctions.deep.layers import FEW, FewOutputs
+    from skrl.qfunctions.deep.learner import keras
 
     layers = [keras.layers.Input(state_shape)]
     if len(state_shape) != 1:
@@ -116,11 +116,11 @@ def convolutional_network(state_shape: tuple[int, ...], n_outputs: int) -> Any:
 
     Examples
     --------
-    >>> from skrl.qfunctions.networks import convolutional_network
+    >>> from skrl.qfunctions.deep.networks import convolutional_network
     >>> convolutional_network((84, 84, 4), 6).output_shape
     (None, 6)
     """
-    from skrl.qfunctions.compiled import keras
+    from skrl.qfunctions.deep.learner import keras
 
     if len(state_shape) not in (2, 3):
         raise ValueError(

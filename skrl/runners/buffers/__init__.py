@@ -1,0 +1,6 @@
+"""Replay buffers: what experience replay remembers, and how it draws from it."""
+
+from skrl.runners.buffers.prioritized_buffer import PrioritizedBuffer
+from skrl.runners.buffers.replay_buffer import ReplayBuffer
+
+__all__ = ["PrioritizedBuffer", "ReplayBuffer"]
