@@ -3,9 +3,9 @@ A table of values for a ring of integers
 ========================================
 
 In the circular world, an agent walks around a ring of the integers -5..5. A step towards 0 earns
-1, a step away from 0 costs 1, and staying earns nothing. How good each state is can be worked out
-by hand: from distance d to 0, the best the agent can do is to earn 1 in each of the next d steps,
-which is worth 1 + gamma + ... + gamma^(d-1). Does Q-learning find these values?
+1, a step away from 0 costs 1, and staying earns 0. The optimal values are known: at distance d
+from 0, the agent earns 1 in each of the next d steps, so the value is
+1 + gamma + ... + gamma^(d-1). Q-learning finds these values.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 Cross-validation over environments
 ==================================
 
-Does an agent that has learned to balance some poles balance others as well? Here the environments
-differ in the length of the pole, and each fold is scored on lengths that its agent has never seen.
+Does an agent that has learned to balance some poles balance others as well? The environments
+differ in the length of the pole, and each fold is scored on lengths that are not in its training.
 """
 
 from functools import partial
@@ -15,7 +15,7 @@ from skrl import QLearningAgent
 
 
 def pole(length: float) -> gymnasium.Env:
-    """Make a CartPole whose pole is so long, in metres from the joint to its centre."""
+    """Make a CartPole with this pole length, in metres from the joint to the centre."""
     env = gymnasium.make("CartPole-v1")
     env.unwrapped.length = length
     env.unwrapped.polemass_length = env.unwrapped.masspole * length
@@ -23,13 +23,13 @@ def pole(length: float) -> gymnasium.Env:
 
 
 # %%
-# A function without arguments that makes an environment can stand for it. `partial` makes one that
-# can be sent to another process.
+# A sample may be a function without arguments that makes an environment. A `partial` of a module's
+# function can be sent to another process.
 lengths = [0.25, 0.4, 0.5, 0.75, 1.0, 1.5]
 envs = [partial(pole, length) for length in lengths]
 
 # %%
-# Three folds: trained on four lengths side by side, scored on the two that are left.
+# Three folds: each trains on four lengths side by side, and is scored on the other two.
 folds = KFold(3, shuffle=True, random_state=0)
 agent = QLearningAgent(n_steps=20_000, n_evaluations=10, random_state=0)
 results = cross_validate(agent, envs, cv=folds, n_jobs=-1, return_train_score=True)

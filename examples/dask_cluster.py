@@ -2,10 +2,9 @@
 The same search on a cluster
 ============================
 
-joblib, with which scikit-learn spreads a search over processes, can hand the work to a Dask cluster
-instead. Not a line of the search changes. This script starts a small cluster on its own machine;
-for a cluster that runs already, give `Client` the address of its scheduler, such as
-``Client("tcp://scheduler:8786")``.
+scikit-learn runs a search in parallel with joblib, and joblib can send the work to a Dask cluster.
+The search itself does not change. This script starts a small cluster on its own machine. For an
+existing cluster, pass the address of its scheduler, such as ``Client("tcp://scheduler:8786")``.
 
 It needs ``pip install "skrl-toolkit[dask]"``.
 """
@@ -25,7 +24,7 @@ def search_on_the_cluster() -> None:
     candidates = {"qfunction__learning_rate": [1e-4, 1e-3, 1e-2]}
     search = GridSearchCV(agent, candidates, cv=2)
 
-    # One thread per worker: each has its own interpreter, and its share of the cores.
+    # One thread per worker: each has its own process and its share of the cores.
     with (
         LocalCluster(n_workers=2, threads_per_worker=1) as cluster,
         Client(cluster),
@@ -39,6 +38,6 @@ def search_on_the_cluster() -> None:
     print(f"Best: {search.best_params_}")
 
 
-# The workers are new processes that load this file: only the first one is to start a cluster.
+# The workers load this file too; only the main process may start a cluster.
 if __name__ == "__main__":
     search_on_the_cluster()

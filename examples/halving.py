@@ -2,9 +2,9 @@
 Successive halving: more steps for better candidates
 ====================================================
 
-To train every candidate to its end is a waste: most are seen to be bad early. Successive halving
-gives all of them a few steps, the better third three times as many, and so on. The resource that is
-handed out is the agent's own parameter ``n_steps``.
+Most candidates of a search perform badly from the beginning. Successive halving trains all of them
+for a few steps, the better third for three times as many, and so on. The resource is the agent's
+parameter ``n_steps``.
 """
 
 from scipy.stats import loguniform
@@ -12,11 +12,13 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import HalvingRandomSearchCV
 
 from skrl import DQN, ExperienceReplay, QLearningAgent, make_envs
+from skrl.runners import ReplayBuffer
 
-agent = QLearningAgent(DQN(), runner=ExperienceReplay(), n_evaluations=2, random_state=0)
+runner = ExperienceReplay(buffer=ReplayBuffer())
+agent = QLearningAgent(DQN(), runner=runner, n_evaluations=2, random_state=0)
 candidates = {
     "qfunction__learning_rate": loguniform(1e-5, 1e-1),
-    "runner__n_step": [1, 3, 10],
+    "runner__buffer__n_step_return": [1, 3, 10],
     "discount_factor": [0.9, 0.99, 0.999],
 }
 

@@ -2,10 +2,10 @@
 A linear regressor climbs the hill
 ==================================
 
-The car is too weak for the hill: it has to swing back and forth to gain momentum. Each step costs 1
-and an episode ends after 200 steps, so that a random policy earns -200; -110 counts as solved. No
-network is needed for it: a linear regressor of scikit-learn will do, on tile-coded features, as in
-Sutton & Barto (2018), section 10.1.
+The car is too weak for the hill: it must swing back and forth to gain momentum. Each step costs 1
+and an episode ends after 200 steps, so a random policy earns -200; -110 counts as solved. A linear
+regressor of scikit-learn on tile-coded features solves it, as in Sutton & Barto (2018), section
+10.1.
 """
 
 from sklearn.linear_model import SGDRegressor
@@ -18,16 +18,21 @@ from skrl import (
     RegressorQFunction,
     TileCoding,
 )
+from skrl.runners import ReplayBuffer
 
 regressor = SGDRegressor(learning_rate="constant", eta0=0.2 / 8, penalty=None, fit_intercept=False)
 agent = QLearningAgent(
     RegressorQFunction(regressor, features=TileCoding(n_tilings=8, n_tiles=8)),
-    # No random actions are needed: all values are 0 at first, more than can be earned, so that
-    # the greedy policy tries everything.
+    # All values are 0 at first, more than can be earned, so the greedy policy tries everything and
+    # needs no random actions.
     policy=Greedy(),
-    # A call of scikit-learn takes hardly longer for 500 transitions than for one.
+    # A call of scikit-learn takes about the same time for 500 transitions as for one.
     runner=ExperienceReplay(
-        batch_size=500, gradient_steps=20, train_freq=500, learning_starts=500, n_step=3
+        batch_size=500,
+        gradient_steps=20,
+        train_freq=500,
+        learning_starts=500,
+        buffer=ReplayBuffer(n_step_return=3),
     ),
     discount_factor=1.0,
     n_steps=40_000,
@@ -42,7 +47,7 @@ for row in agent.history_.evaluations[:]:
 print(f"Mean return of 100 fresh episodes: {agent.score('MountainCar-v0'):.1f}")
 
 # %%
-# How many steps the agent expects to need from here to the goal, as in the book's figure 10.1.
+# The number of steps to the goal that the agent expects, as in the book's figure 10.1.
 positions = [-1.2, -0.9, -0.6, -0.3, 0.0, 0.3]
 print("position" + "".join(f"{position:6.1f}" for position in positions))
 for velocity in [0.06, 0.03, 0.0, -0.03, -0.06]:

@@ -1,9 +1,9 @@
 """
-Solve CartPole with every knob in view
-======================================
+Solve CartPole with all parameters in view
+==========================================
 
-The same as in ten lines, but built by hand: what the agent learns (`DQN`), how it explores
-(`CoherentEpsilonGreedy`), what it learns from and when (`ExperienceReplay`), and where
+The same as in ten lines, but with explicit parts: what the agent learns (`DQN`), how it explores
+(`SegmentedEpsilonGreedy`), what it learns from and when (`ExperienceReplay`), and where
 (`GymEnvironment`).
 """
 
@@ -11,17 +11,18 @@ import numpy as np
 
 from skrl import (
     DQN,
-    CoherentEpsilonGreedy,
+    Callback,
     ExperienceReplay,
     GymEnvironment,
     LinearSchedule,
     QLearningAgent,
+    SegmentedEpsilonGreedy,
 )
-from skrl.base import Callback
+from skrl.runners import ReplayBuffer
 
 
 class PrintReturns(Callback):
-    """A callback of our own: the mean return of every ten episodes."""
+    """A custom callback: prints the mean return of every ten episodes."""
 
     def on_episode_end(self, run):
         if len(run.history) % 10 == 0:
@@ -36,23 +37,27 @@ agent = QLearningAgent(
         learning_rate=1e-3,
         learning_rate_decay=1e-4,  # the n-th update has the step size 1e-3 / (1 + 1e-4 (n - 1))
         optimizer="adam",
-        target_update_freq=1,  # updates between two changes of the target network
-        tau=0.015,  # how far it then moves towards the online network
+        target_update_interval=1,  # updates between two changes of the target network
+        tau=0.015,  # how far a change moves it towards the online network
         double=True,  # Double DQN
         huber_delta=1.0,
         scale_states=True,
     ),
-    policy=CoherentEpsilonGreedy(
+    policy=SegmentedEpsilonGreedy(
         epsilon=LinearSchedule(start=1.0, end=0.05, fraction=0.2),
-        coherence=LinearSchedule(start=0.25, end=0.0),  # how often a random policy takes a turn
+        # The share of segments that follow a random linear policy.
+        linear_fraction=LinearSchedule(start=0.25, end=0.0),
+        n_segments=500,
     ),
     runner=ExperienceReplay(
-        capacity=100_000,
         batch_size=128,
-        train_freq=256,  # steps between two stretches of learning
-        gradient_steps=128,  # updates in a stretch
+        train_freq=256,  # steps of a rollout
+        gradient_steps=128,  # updates after each rollout
         learning_starts=1000,
-        n_step=10,  # rewards summed up, at most, before the bootstrap value
+        buffer=ReplayBuffer(
+            capacity=100_000,
+            n_step_return=10,  # rewards summed, at most, before the bootstrap value
+        ),
     ),
     discount_factor=0.99,
     n_steps=50_000,
@@ -68,7 +73,7 @@ print(f"Solved after {agent.n_steps_:,} steps, {agent.n_episodes_} episodes.")
 print(f"Mean return of 100 fresh episodes: {agent.score(environment):.1f}")
 
 # %%
-# What the agent believes: the value of each action when the pole leans to the right.
+# The value of each action when the pole leans to the right.
 state = np.array([0.0, 0.0, 0.1, 0.5])  # cart position and velocity, pole angle and velocity
 for action, value in zip(["left", "right"], agent.decision_function(state), strict=True):
     print(f"Q(leaning right, push {action:>5}) = {value:.1f}")

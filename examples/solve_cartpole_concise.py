@@ -2,9 +2,9 @@
 Solve CartPole in ten lines
 ===========================
 
-A pole stands on a cart; push the cart left or right so that it does not fall. 475 of 500 steps
-count as solved. With no parameters at all, the agent chooses a deep Q-network and experience
-replay by itself, and stops once it has solved the task.
+A pole stands on a cart; push the cart left or right so that it does not fall. A mean of 475 of 500
+steps counts as solved. By default, the agent uses a deep Q-network and experience replay here, and
+stops when the task is solved.
 """
 
 import joblib
@@ -25,7 +25,7 @@ if score < 475:
     raise SystemExit("That is below 475: CartPole is not solved.")
 
 # %%
-# An agent is saved like any other estimator, and speaks the environment's own language.
+# An agent is saved like any other estimator. It predicts actions as the environment numbers them.
 joblib.dump(agent, "cartpole.joblib")
 loaded = joblib.load("cartpole.joblib")
 

@@ -1,17 +1,17 @@
 """Deep Q-learning with the scikit-learn estimator API."""
 
 from skrl.agent import QLearningAgent
-from skrl.base import Callback, Environment, Policy, QFunction, Run, Runner, Transitions
+from skrl.base import Callback, Decision, Environment, Policy, QFunction, Run, Runner, Transitions
 from skrl.environments import GymEnvironment, make_envs
 from skrl.history import History
 from skrl.policies import (
-    CoherentEpsilonGreedy,
     ConstantSchedule,
     EpsilonGreedy,
     ExponentialSchedule,
     Greedy,
     LinearSchedule,
     RandomPolicy,
+    SegmentedEpsilonGreedy,
     Softmax,
 )
 from skrl.qfunctions import (
@@ -23,17 +23,18 @@ from skrl.qfunctions import (
     RegressorQFunction,
     TileCoding,
 )
-from skrl.runners import ExperienceReplay, PrioritizedReplay, SimpleRunner
-from skrl.studies.study import Study, compare
+from skrl.runners import Buffer, ExperienceReplay, PrioritizedBuffer, ReplayBuffer, SimpleRunner
+from skrl.studies import Study, compare
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DQN",
     "QRDQN",
+    "Buffer",
     "Callback",
-    "CoherentEpsilonGreedy",
     "ConstantSchedule",
+    "Decision",
     "DoubleMemoizationQFunction",
     "Environment",
     "EpsilonGreedy",
@@ -45,14 +46,16 @@ __all__ = [
     "LinearSchedule",
     "MemoizationQFunction",
     "Policy",
-    "PrioritizedReplay",
+    "PrioritizedBuffer",
     "QFunction",
     "QLearningAgent",
     "RandomPolicy",
     "RandomQFunction",
     "RegressorQFunction",
+    "ReplayBuffer",
     "Run",
     "Runner",
+    "SegmentedEpsilonGreedy",
     "SimpleRunner",
     "Softmax",
     "Study",

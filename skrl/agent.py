@@ -1,7 +1,9 @@
 """QLearningAgent: the four interfaces behind scikit-learn's fit, predict and score."""
 
 from collections.abc import Sequence
-from typing import Any, Self
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from gymnasium import spaces
@@ -9,26 +11,31 @@ from jaxtyping import Float, Shaped
 from numpy.random import SeedSequence
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Tags
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from skrl.base import Actions, Callback, Environment, Policy, QFunction, Runner, States
+from skrl import policies, runners
+from skrl.base import (
+    ActionMasks,
+    Actions,
+    Callback,
+    Environment,
+    Policy,
+    QFunction,
+    Run,
+    Runner,
+    States,
+)
 from skrl.callbacks import Evaluation, ProgressBar
 from skrl.environments import as_environment
 from skrl.environments.spaces import ActionTranslator, to_states
 from skrl.evaluation import greedy_actions, play_episodes, side_by_side
-from skrl.history import History
-from skrl.policies import CoherentEpsilonGreedy, EpsilonGreedy
+from skrl.history import Budget, History
 from skrl.qfunctions import DQN, MemoizationQFunction
-from skrl.runners import ExperienceReplay, SimpleRunner
 from skrl.seeds import seed_sequence
 
-# Budgets, in steps, where the user gives none.
-DEFAULT_STEPS_DEEP = 50_000
-DEFAULT_STEPS_TABLE = 300_000
-
-# Where neither the environment nor its specification limits an episode, a greedy policy that has
-# not learned yet may walk in circles for ever. Evaluation gives up after so many steps.
-STEPS_WITHOUT_LIMIT = 1_000
+# Steps between two evaluations where the budget counts episodes only.
+EVALUATION_INTERVAL = 1_250
 
 
 class QLearningAgent(BaseEstimator):
@@ -43,61 +50,67 @@ class QLearningAgent(BaseEstimator):
         What is learned. None stands for a `MemoizationQFunction` (a table) where states are
         Discrete, and for a `DQN` everywhere else.
     policy : Policy or None, default=None
-        How the agent explores during training. None stands for `CoherentEpsilonGreedy` with a
-        `DQN`, which finds rewards that are far away, and for `EpsilonGreedy` otherwise.
+        How the agent explores during training. None stands for what the Q function states in its
+        `defaults`: `EpsilonGreedy` for a table, `SegmentedEpsilonGreedy` for a `DQN`.
     runner : Runner or None, default=None
-        What is learned from, and when. None stands for `ExperienceReplay` with a `DQN`, and for
-        `SimpleRunner` otherwise.
+        What is learned from, and when. None stands for what the Q function states in its
+        `defaults`: `SimpleRunner` for a table, `ExperienceReplay` for a `DQN`.
     discount_factor : float in [0, 1], default=0.99
         gamma: how much a reward is worth one step later.
     n_steps, n_episodes : int or None, default=None
         Budget of `fit`: steps, counted over all environments, and episodes; training ends with
-        whichever is used up first. Both None stand for 300,000 steps with a table and 50,000
-        with any other Q function.
+        whichever is used up first. Both None stand for what the Q function states in its
+        `defaults`: 300,000 steps for a table, 50,000 for a `DQN`.
     early_stopping : bool, default=True
-        Stop once learning does not get any further and the environment is surely solved: its
-        `reward_threshold` is reached by two standard errors in fresh episodes.
+        Stop once learning has stopped improving and the environment is solved: the mean return
+        of fresh episodes is above `reward_threshold`. The probability to stop although the true
+        mean return is below the threshold is at most 5 %.
     n_iter_no_change : int, default=3
-        Learning does not get any further after so many evaluations in a row that brought nothing:
-        all episodes the same as in the best evaluation or the one before, or worse than in the
-        best, by two standard errors. Where nothing is known about the threshold, or it is not
-        reached, the budget is used up.
+        Learning has stopped improving after this many consecutive evaluations without
+        improvement. Without a threshold, or below it, the budget is used up.
     reward_threshold : float or None, default=None
         Mean return at which the environment counts as solved. None stands for the threshold that
-        the environment publishes, if it does; ``-numpy.inf`` stops whenever learning does not get
-        any further.
+        the environment publishes, if it does; ``-numpy.inf`` stops whenever learning has stopped
+        improving.
     n_evaluations : int, default=40
         How often the greedy policy is evaluated during training, at equal distances in steps
-        (with a budget of episodes only, every 1,250 steps). The best Q function is kept, and of
-        those that cannot be told from it the latest. 0 turns evaluation off: then the last Q
-        function is kept, and nothing stops early.
+        (with a budget of episodes only, every 1,250 steps). The best Q function is kept. 0 turns
+        evaluation off: then the last Q function is kept, and nothing stops early.
     n_evaluation_episodes : int, default=100
-        Episodes per evaluation. They are played side by side in environments of their own and
-        do not count as training.
+        Episodes per evaluation, at most: a Q function that is clearly worse than the best so far
+        is dropped after a few. They are played in separate environments and do not count as
+        training.
+    evaluation_ratio : float or None, default=0.5
+        Environment steps of all evaluations, at most, per step of training. None sets no limit.
+        Environments that are computed all at once, such as CartPole's, are cheap: for them there
+        is never a limit.
     callbacks : list of Callback or None, default=None
-        Watch the training, and may stop it.
+        Watch the training, and may stop it. Copies of them are used: see `callbacks_`.
     random_state : int, numpy.random.RandomState or None, default=None
         Seeds everything: the network, the policy, the replay, every environment.
     verbose : int, default=0
         0 is silent, 1 shows a progress bar.
     warm_start : bool, default=False
-        Whether a further `fit` goes on with what has been learned, or starts afresh.
+        Whether a further `fit` continues with what has been learned, or starts afresh.
 
     Attributes
     ----------
     qfunction_ : QFunction
-        What has been learned.
+        What has been learned: the best of all evaluations.
     policy_ : Policy
         How the agent explored.
     runner_ : Runner
         How it learned.
+    callbacks_ : list of Callback
+        The copies of `callbacks` that watched the training.
     history_ : History
-        One row per episode of training; ``history_.evaluations`` has one row per evaluation.
+        One row per episode of training; ``history_.evaluations`` has one row per evaluation, and
+        ``history_.metrics`` one per rollout.
     n_steps_, n_episodes_ : int
         How long the agent has been trained.
     best_score_ : float
-        Highest mean return of an evaluation in the last training; -inf if there was none. The Q
-        function that is kept was chosen for it, so `score` gives the honest number.
+        Highest mean return of an evaluation; -inf if there was none. The Q function that is kept
+        was chosen for it, so `score` gives the honest number.
     observation_space_, state_space_, action_space_ : gymnasium.Space
         Spaces of one observation, state and action of the environment.
     classes_ : ndarray of shape (n_actions, *action_shape)
@@ -113,6 +126,17 @@ class QLearningAgent(BaseEstimator):
     (np.int64(2), array([0, 2]))
     """
 
+    # Environments and states take the place of scikit-learn's X: they are not metadata to route.
+    __metadata_request__fit: ClassVar[dict[str, Any]] = {"env": UNUSED}
+    __metadata_request__partial_fit: ClassVar[dict[str, Any]] = {"env": UNUSED, "n_steps": UNUSED}
+    __metadata_request__score: ClassVar[dict[str, Any]] = {"env": UNUSED, "n_episodes": UNUSED}
+    __metadata_request__predict: ClassVar[dict[str, Any]] = {
+        "states": UNUSED,
+        "action_mask": UNUSED,
+    }
+    __metadata_request__predict_proba: ClassVar[dict[str, Any]] = {"states": UNUSED}
+    __metadata_request__decision_function: ClassVar[dict[str, Any]] = {"states": UNUSED}
+
     def __init__(
         self,
         qfunction: QFunction | None = None,
@@ -127,6 +151,7 @@ class QLearningAgent(BaseEstimator):
         reward_threshold: float | None = None,
         n_evaluations: int = 40,
         n_evaluation_episodes: int = 100,
+        evaluation_ratio: float | None = 0.5,
         callbacks: Sequence[Callback] | None = None,
         random_state: Any = None,
         verbose: int = 0,
@@ -143,13 +168,14 @@ class QLearningAgent(BaseEstimator):
         self.reward_threshold = reward_threshold
         self.n_evaluations = n_evaluations
         self.n_evaluation_episodes = n_evaluation_episodes
+        self.evaluation_ratio = evaluation_ratio
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
         self.warm_start = warm_start
 
     def __sklearn_tags__(self) -> Tags:
-        """Tell scikit-learn that X is a list of environments, no matrix of numbers."""
+        """Tell scikit-learn that X is a list of environments, not a matrix."""
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.no_validation = True
@@ -174,24 +200,19 @@ class QLearningAgent(BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If a parameter or the environment will not do. An agent whose training broke off,
-            also by Ctrl-C, keeps what it has learned.
+            If a parameter is invalid, the environment is not supported, or training fails. An
+            agent that was fitted before is then as it was. One that is interrupted by Ctrl-C, or
+            whose first training fails, keeps what it has learned.
         """
         self._validate()
-        environment = as_environment(env)
-        if not (self.warm_start and hasattr(self, "qfunction_")):
-            self._start_afresh(environment)
-        n_steps = self.n_steps
-        if n_steps is None and self.n_episodes is None:
-            n_steps = self._default_n_steps()
-        self._train(environment, n_steps, self.n_episodes, schedule=(0.0, 1.0))
-        return self
+        n_steps, n_episodes = self.n_steps, self.n_episodes
+        return self._train(env, self.warm_start, n_steps, n_episodes, is_whole=True)
 
     def partial_fit(self, env: Any, y: None = None, *, n_steps: int | None = None) -> Self:
-        """Train for some more steps, going on with what has been learned.
+        """Train for some more steps, continuing with what has been learned.
 
-        The exploration goes on as well: all calls together run through the schedule that `fit`
-        runs through in one go, and then stay at its end.
+        All calls together learn like one call of `fit`: they run through the same schedule of
+        exploration, and then stay at its end; evaluations come at the same steps.
 
         Parameters
         ----------
@@ -207,15 +228,9 @@ class QLearningAgent(BaseEstimator):
         self
         """
         self._validate()
-        environment = as_environment(env)
-        if not hasattr(self, "qfunction_"):
-            self._start_afresh(environment)
-        whole = self.n_steps or self._default_n_steps()
-        n_steps = whole if n_steps is None else n_steps
-        done = self.history_.n_steps
-        schedule = min(done / whole, 1.0), min((done + n_steps) / whole, 1.0)
-        self._train(environment, n_steps, None, schedule)
-        return self
+        _check_count("n_steps", n_steps, least=1, is_optional=True)
+        n_steps = self.n_steps if n_steps is None else n_steps
+        return self._train(env, True, n_steps, self.n_episodes, is_whole=False)
 
     def _validate(self) -> None:
         for name, interface in (("qfunction", QFunction), ("policy", Policy), ("runner", Runner)):
@@ -225,102 +240,191 @@ class QLearningAgent(BaseEstimator):
                     f"{name} must be a {interface.__name__} or None, got {part!r}. "
                     f"Give an instance, such as {name}={_EXAMPLES[name]}."
                 )
-        if not 0 <= self.discount_factor <= 1:
+        if not isinstance(self.discount_factor, Real) or not 0 <= self.discount_factor <= 1:
             raise ValueError(f"discount_factor must be in [0, 1], got {self.discount_factor!r}.")
-        counts = {"n_steps": 1, "n_episodes": 1, "n_iter_no_change": 1, "n_evaluations": 0}
-        for name, least in counts.items():
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise ValueError(f"{name} must be at least {least}, got {value!r}.")
-        if not self.n_evaluation_episodes >= 1:
-            raise ValueError(
-                f"n_evaluation_episodes must be at least 1, got {self.n_evaluation_episodes!r}; "
-                "n_evaluations=0 turns evaluation off."
-            )
-
-    def _start_afresh(self, environment: Environment) -> None:
-        """Clone the parts, and build the Q function for the environment."""
-        self._seeds = seed_sequence(self.random_state)
-        self.observation_space_ = environment.observation_space
-        self.state_space_ = environment.state_space
-        self.action_space_ = environment.action_space
-        qfunction, policy, runner = self.qfunction, self.policy, self.runner
-        if qfunction is None:
-            is_countable = isinstance(self.state_space_, spaces.Discrete)
-            qfunction = MemoizationQFunction() if is_countable else DQN()
-        is_deep = isinstance(qfunction, DQN)
-        if policy is None:
-            policy = CoherentEpsilonGreedy() if is_deep else EpsilonGreedy()
-        if runner is None:
-            runner = ExperienceReplay() if is_deep else SimpleRunner()
-        self.policy_ = clone(policy)
-        self.runner_ = clone(runner)
-        self.qfunction_ = clone(qfunction).build(
-            self.state_space_, environment.n_actions, random_state=self._next_seed()
+        for name in ("n_steps", "n_episodes"):
+            _check_count(name, getattr(self, name), least=1, is_optional=True)
+        for name, least in (("n_iter_no_change", 1), ("n_evaluations", 0)):
+            _check_count(name, getattr(self, name), least)
+        _check_count(
+            "n_evaluation_episodes",
+            self.n_evaluation_episodes,
+            least=1,
+            hint=" n_evaluations=0 turns evaluation off.",
         )
-        self.classes_ = ActionTranslator(self.action_space_).translate(
-            np.arange(environment.n_actions)
-        )
-        self.history_ = History()
+        ratio = self.evaluation_ratio
+        if ratio is not None and not (isinstance(ratio, Real) and ratio > 0):
+            raise ValueError(f"evaluation_ratio must be positive or None, got {ratio!r}.")
 
     def _train(
         self,
-        environment: Environment,
+        env: Any,
+        continues: bool,
         n_steps: int | None,
         n_episodes: int | None,
-        schedule: tuple[float, float],
-    ) -> None:
-        self._check_spaces(environment)
-        callbacks = list(self.callbacks or [])
-        evaluation = self._make_evaluation(environment, n_steps)
-        if evaluation is not None:
-            callbacks.append(evaluation)
-        if self.verbose:
-            callbacks.append(ProgressBar())
+        is_whole: bool,
+    ) -> Self:
+        """Resolve what is to be done, do it, and take over what came out."""
+        environment = as_environment(env)
+        was_fitted = hasattr(self, "qfunction_")
         try:
-            self.runner_.run(
-                environment,
-                self.qfunction_,
-                self.policy_,
-                discount_factor=self.discount_factor,
-                n_steps=n_steps,
-                n_episodes=n_episodes,
-                rng=self._next_seed(),
-                callbacks=callbacks,
-                history=self.history_,
-                schedule=schedule,
-            )
+            parts = self._same_parts(environment) if continues and was_fitted else None
+            fitted = parts or self._fresh_parts(environment)
+            before = fitted.state() if parts else None
+            run = self._make_run(environment, fitted, n_steps, n_episodes, is_whole)
+            fitted.runner.start(run)
+            try:
+                fitted.runner.loop(run)
+            except KeyboardInterrupt:
+                self._adopt(fitted)
+                raise
+            except BaseException:
+                if before is not None:
+                    fitted.set_state(before)
+                    self.runner_.forget()
+                elif not was_fitted:
+                    self._adopt(fitted)
+                raise
+            self._adopt(fitted)
         finally:
-            self.n_steps_, self.n_episodes_ = self.history_.n_steps, len(self.history_)
-            self.best_score_ = getattr(evaluation, "best_score_", -np.inf)
-            if evaluation is not None:
-                evaluation.environment.close()
+            if environment is not env:
+                environment.close()
+        return self
 
-    def _make_evaluation(self, environment: Environment, n_steps: int | None) -> Evaluation | None:
-        if not self.n_evaluations:
-            return None
-        return Evaluation(
-            side_by_side(environment, self.n_evaluation_episodes),
-            interval=1_250 if n_steps is None else max(1, n_steps // self.n_evaluations),
-            n_episodes=self.n_evaluation_episodes,
-            reward_threshold=(
-                environment.reward_threshold
-                if self.reward_threshold is None
-                else self.reward_threshold
-            ),
-            early_stopping=self.early_stopping,
-            n_iter_no_change=self.n_iter_no_change,
-            max_episode_steps=_episode_cap(environment),
-            random_state=self._next_seed(),
+    def _fresh_parts(self, environment: Environment) -> "_Parts":
+        """Copy the parts, and build the Q function for the environment."""
+        seeds = seed_sequence(self.random_state)
+        wanted = self._wanted_parts(environment)
+        qfunction = clone(wanted[0]).build(
+            environment.state_space, environment.n_actions, random_state=_next_seed(seeds)
+        )
+        policy, runner, callbacks = clone(wanted[1]), clone(wanted[2]), self._copy_callbacks()
+        return _Parts(environment, qfunction, policy, runner, History(), callbacks, seeds)
+
+    def _same_parts(self, environment: Environment) -> "_Parts":
+        """Copy the parts with the parameters of now, and what they have learned so far."""
+        self._check_spaces(environment)
+        wanted_qfunction, wanted_policy, wanted_runner = self._wanted_parts(environment)
+        qfunction, policy = self.qfunction_, clone(wanted_policy)
+        if _differ(wanted_qfunction, qfunction):
+            qfunction = clone(wanted_qfunction).build(
+                self.state_space_, environment.n_actions, random_state=_next_seed(self._seeds)
+            )
+            qfunction.set_state(self.qfunction_.state())
+        if type(policy) is type(self.policy_):
+            policy.set_state(self.policy_.state())
+        runner = clone(wanted_runner)
+        if type(runner) is type(self.runner_):
+            memory = vars(self.runner_).keys() - runner.get_params(deep=False).keys()
+            for name in memory:
+                setattr(runner, name, getattr(self.runner_, name))
+        callbacks = self.callbacks_
+        if len(callbacks) != len(self.callbacks or []):
+            callbacks = self._copy_callbacks()
+        return _Parts(
+            environment,
+            qfunction,
+            policy,
+            runner,
+            self.history_,
+            callbacks,
+            self._seeds,
+            self._evaluation,
         )
 
-    def _default_n_steps(self) -> int:
-        is_table = isinstance(self.qfunction_, MemoizationQFunction)
-        return DEFAULT_STEPS_TABLE if is_table else DEFAULT_STEPS_DEEP
+    def _wanted_parts(self, environment: Environment) -> tuple[QFunction, Policy, Runner]:
+        """The parts that the parameters ask for; what is None, the Q function chooses."""
+        qfunction = self.qfunction
+        if qfunction is None:
+            is_countable = isinstance(environment.state_space, spaces.Discrete)
+            qfunction = MemoizationQFunction() if is_countable else DQN()
+        policy = qfunction.defaults.policy if self.policy is None else self.policy
+        runner = qfunction.defaults.runner if self.runner is None else self.runner
+        if isinstance(policy, str):
+            policy = getattr(policies, policy)()
+        if isinstance(runner, str):
+            runner = getattr(runners, runner)()
+        return qfunction, policy, runner
 
-    def _next_seed(self) -> int:
-        """Seed of the next independent stream of random numbers."""
-        return int(self._seeds.spawn(1)[0].generate_state(1)[0])
+    def _copy_callbacks(self) -> list[Callback]:
+        return [clone(callback, safe=False) for callback in self.callbacks or []]
+
+    def _make_run(
+        self,
+        environment: Environment,
+        parts: "_Parts",
+        n_steps: int | None,
+        n_episodes: int | None,
+        is_whole: bool,
+    ) -> Run:
+        """Plan a run: its budget, and its place in the schedule of all runs."""
+        history = parts.history
+        whole_steps, whole_episodes = self.n_steps, self.n_episodes
+        if whole_steps is None and whole_episodes is None:
+            whole_steps = parts.qfunction.defaults.n_steps
+        if n_steps is None and n_episodes is None:
+            n_steps = whole_steps
+        budget = Budget(history, n_steps, n_episodes)
+        interval = _interval(whole_steps, self.n_evaluations)
+        if is_whole:  # what was done before belongs to the schedule, and this comes on top
+            whole_steps = None if whole_steps is None else history.n_steps + whole_steps
+            whole_episodes = None if whole_episodes is None else len(history) + whole_episodes
+        schedule = Budget(history, whole_steps, whole_episodes, since=(0, 0))
+        callbacks = list(parts.callbacks)
+        if self.n_evaluations:
+            parts.evaluation = self._make_evaluation(environment, parts, interval)
+            callbacks.append(parts.evaluation)
+        if self.verbose:
+            callbacks.append(ProgressBar())
+        return Run(
+            environment,
+            parts.qfunction,
+            parts.policy,
+            parts.runner,
+            history,
+            budget,
+            schedule,
+            self.discount_factor,
+            np.random.default_rng(_next_seed(parts.seeds)),
+            callbacks,
+        )
+
+    def _make_evaluation(
+        self, environment: Environment, parts: "_Parts", interval: int
+    ) -> Evaluation:
+        threshold = self.reward_threshold
+        evaluation = Evaluation(
+            environment,
+            interval=interval,
+            n_episodes=self.n_evaluation_episodes,
+            reward_threshold=environment.reward_threshold if threshold is None else threshold,
+            early_stopping=self.early_stopping,
+            n_iter_no_change=self.n_iter_no_change,
+            max_ratio=self.evaluation_ratio,
+            random_state=_next_seed(parts.seeds),
+        )
+        if parts.evaluation is not None:
+            evaluation.set_params(random_state=parts.evaluation.random_state)
+            evaluation.set_state(parts.evaluation.state())
+        return evaluation
+
+    def _adopt(self, parts: "_Parts") -> None:
+        """Take over what was trained."""
+        environment = parts.environment
+        self.qfunction_, self.policy_, self.runner_ = parts.qfunction, parts.policy, parts.runner
+        self.history_, self.callbacks_, self._seeds = parts.history, parts.callbacks, parts.seeds
+        self.n_steps_, self.n_episodes_ = self.history_.n_steps, len(self.history_)
+        self._evaluation = parts.evaluation
+        self.best_score_ = -np.inf
+        if self._evaluation is not None:
+            self._evaluation.set_params(environment=None)
+            self.best_score_ = self._evaluation.best_score_
+        self.observation_space_ = environment.observation_space
+        self.state_space_ = environment.state_space
+        self.action_space_ = environment.action_space
+        self.classes_ = ActionTranslator(self.action_space_).translate(
+            np.arange(environment.n_actions)
+        )
 
     def _check_spaces(self, environment: Environment) -> None:
         trained = self.observation_space_, self.action_space_
@@ -333,14 +437,18 @@ class QLearningAgent(BaseEstimator):
 
     # ---- using what has been learned -----------------------------------------------------------
 
-    def predict(self, states: Any) -> Shaped[np.ndarray, "*m_and_action_shape"] | np.generic:
-        """Choose the best known action: greedy, no exploration.
+    def predict(
+        self, states: Any, action_mask: Any = None
+    ) -> Shaped[np.ndarray, "*m_and_action_shape"] | np.generic:
+        """Choose the action of highest value: greedy, without exploration.
 
         Parameters
         ----------
         states : observation, or array-like of shape (m, *observation_shape)
             One observation as the environment gives it, or a batch. (A batch of Dict or Tuple
             observations is a dict or tuple of batches.)
+        action_mask : array-like of shape (n_actions,) or (m, n_actions), or None
+            Which actions are allowed, such as ``info["action_mask"]``. None allows all.
 
         Returns
         -------
@@ -348,7 +456,8 @@ class QLearningAgent(BaseEstimator):
             Actions in the environment's own numbering. Of equally good actions the first.
         """
         batch, is_single = self._to_batch(states)
-        actions: np.ndarray = self.classes_[greedy_actions(self.qfunction_, batch)]
+        masks = None if action_mask is None else self._to_masks(action_mask, len(batch))
+        actions: np.ndarray = self.classes_[greedy_actions(self.qfunction_, batch, masks)]
         return actions[0] if is_single else actions
 
     def decision_function(self, states: Any) -> Float[np.ndarray, "*m n_actions"]:
@@ -386,8 +495,8 @@ class QLearningAgent(BaseEstimator):
     def score(self, env: Any, y: None = None, *, n_episodes: int = 100) -> float:
         """Play greedy episodes and give their mean return.
 
-        The episodes are played side by side, from seeds that training never uses; the same
-        agent gets the same score every time.
+        Training never uses the seeds of these episodes; the same agent gets the same score every
+        time.
 
         Parameters
         ----------
@@ -401,36 +510,97 @@ class QLearningAgent(BaseEstimator):
         Returns
         -------
         float
-            Mean undiscounted return. Episodes of an environment that has no time limit are cut
-            off after 1,000 steps.
+            Mean undiscounted return. Episodes of an environment without a time limit are cut off
+            after 100,000 steps, with a warning.
         """
         check_is_fitted(self, "qfunction_")
-        if n_episodes < 1:
-            raise ValueError(f"n_episodes must be at least 1, got {n_episodes!r}.")
+        _check_count("n_episodes", n_episodes, least=1)
         original = as_environment(env)
-        self._check_spaces(original)
-        environment = side_by_side(original, n_episodes)
 
-        def choose(states: States) -> Actions:
-            return greedy_actions(self.qfunction_, states)
+        def choose(states: States, action_masks: ActionMasks | None) -> Actions:
+            return greedy_actions(self.qfunction_, states, action_masks)
 
         # A branch of the seeds that _next_seed, which counts from 0, never reaches.
         seed = int(SeedSequence(self._seeds.entropy, spawn_key=(2**32 - 1,)).generate_state(1)[0])
+        environment = None
         try:
-            cap = _episode_cap(original)
-            return float(play_episodes(environment, choose, n_episodes, seed, cap).mean())
+            self._check_spaces(original)
+            environment = side_by_side(original, n_episodes)
+            return float(play_episodes(environment, choose, n_episodes, seed).returns.mean())
         finally:
-            environment.close()
+            for opened in (environment, None if original is env else original):
+                if opened is not None:
+                    opened.close()
 
     def _to_batch(self, observations: Any) -> tuple[States, bool]:
         """Translate one observation or a batch into states; tell whether it was one."""
         check_is_fitted(self, "qfunction_")
         return to_states(self.observation_space_, observations)
 
+    def _to_masks(self, action_mask: Any, m: int) -> ActionMasks:
+        """Check a mask of allowed actions, for one observation or a batch."""
+        masks = np.atleast_2d(np.asarray(action_mask)).astype(bool)
+        expected = m, len(self.classes_)
+        if masks.shape != expected or not masks.any(axis=1).all():
+            raise ValueError(
+                f"action_mask must allow at least one action in every state, and have the shape "
+                f"{expected}, got an array of shape {np.shape(action_mask)}: {action_mask!r:.80}."
+            )
+        return masks
+
+
+@dataclass
+class _Parts:
+    """What is trained together, until the agent takes it over."""
+
+    environment: Environment
+    qfunction: QFunction
+    policy: Policy
+    runner: Runner
+    history: History
+    callbacks: list[Callback]
+    seeds: SeedSequence
+    evaluation: Evaluation | None = None
+
+    def state(self) -> dict[str, Any]:
+        """Copy what a run changes."""
+        return {"qfunction": self.qfunction.state(), "history": self.history.state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Undo a run."""
+        self.qfunction.set_state(state["qfunction"])
+        self.history.set_state(state["history"])
+
 
 _EXAMPLES = {"qfunction": "DQN()", "policy": "EpsilonGreedy()", "runner": "ExperienceReplay()"}
 
 
-def _episode_cap(environment: Environment) -> int | None:
-    """Where evaluation cuts episodes off: only where nothing else does."""
-    return STEPS_WITHOUT_LIMIT if environment.max_episode_steps is None else None
+def _check_count(
+    name: str, value: Any, least: int, is_optional: bool = False, hint: str = ""
+) -> None:
+    if value is None and is_optional:
+        return
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {value!r}.{hint}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value!r}.{hint}")
+
+
+def _next_seed(seeds: SeedSequence) -> int:
+    """Seed of the next independent stream of random numbers."""
+    return int(seeds.spawn(1)[0].generate_state(1)[0])
+
+
+def _interval(n_steps: int | None, n_evaluations: int) -> int:
+    """Steps between two evaluations."""
+    if n_steps is None:
+        return EVALUATION_INTERVAL
+    return max(1, n_steps // max(1, n_evaluations))
+
+
+def _differ(wanted: BaseEstimator, current: BaseEstimator) -> bool:
+    """Whether two parts have different classes or parameters."""
+    if type(wanted) is not type(current):
+        return True
+    pairs = zip(wanted.get_params().items(), current.get_params().items(), strict=True)
+    return any(one != other for one, other in pairs)

@@ -1,13 +1,13 @@
-r"""Read this first: the data and the five interfaces of the learning loop.
+r"""Read this first: the data and the interfaces of the learning loop.
 
-Reinforcement learning is a loop of three lines, written once, in `Runner.run`::
+Reinforcement learning is a loop of three lines, written once, in `Runner.loop`::
 
-    actions = policy.decide(states, qfunction, progress, rng)   # act
-    transitions = environment.step(actions)                     # observe
-    runner.learn(transitions, qfunction, discount_factor, rng)  # learn
+    decision = policy.decide(states, qfunction, progress, rng, action_masks)   # act
+    transitions = environment.step(decision.actions)                           # observe
+    runner.learn(run, transitions)                                             # learn
 
 Everything that flows between the lines is a NumPy array with the batch first. `n` environments
-run side by side (n = 1 is no special case), and `m` is the size of any batch:
+run side by side (n = 1 is not a special case), and `m` is the size of any batch:
 
 ============ ===================== ============= ==============================================
 name         shape                 dtype         meaning
@@ -16,28 +16,32 @@ States       (m, \*state_shape)    the space's   observations s; a Discrete spac
                                                  () and counts from 0; Dict and Tuple spaces
                                                  are flattened to float32
 Actions      (m,)                  int64         index of the action a, 0 <= a < n_actions
+ActionMasks  (m, n_actions)        bool          which actions are allowed in s
 Values       (m, n_actions)        float         action values Q(s, .)
 Rewards      (m,)                  float         rewards r
-Discounts    (m,)                  float         what multiplies the value of s': 0 where the
+Discounts    (m,)                  float         the factor of the value of s': 0 where the
                                                  episode terminated, gamma^k otherwise
 ============ ===================== ============= ==============================================
 
-To write a part of your own, subclass one of the interfaces and fill in its abstract methods:
+To write your own part, subclass one of the interfaces and implement its abstract methods:
 
 - `Environment` takes actions and gives transitions (s, a, r, s');
-- `QFunction` knows the action values Q(s, a) and learns them;
+- `QFunction` estimates the action values Q(s, a) and learns them;
 - `Policy` chooses actions, given the values: exploration lives here and nowhere else;
 - `Runner` runs the loop and decides which transitions are learned from, and when;
 - `Callback` watches a run.
 
-All are scikit-learn estimators: the constructor stores its arguments and does nothing else, so
-that ``get_params``, ``set_params`` and ``sklearn.base.clone`` work, nested as well.
+A `Run` owns everything that a training run consists of, and all state is explicit: what a part
+has learned or remembers is what its `state` gives and its `set_state` takes.
+
+All parts are scikit-learn estimators: the constructor stores its arguments and does nothing else,
+so that ``get_params``, ``set_params`` and ``sklearn.base.clone`` work, nested as well.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import gymnasium
 import numpy as np
@@ -46,11 +50,22 @@ from numpy.random import Generator
 from sklearn.base import BaseEstimator
 
 from skrl.history import Budget, History
-from skrl.transitions import Actions, Probabilities, States, Transitions, Values
+from skrl.transitions import (
+    ActionMasks,
+    Actions,
+    Decision,
+    Probabilities,
+    States,
+    Transitions,
+    Values,
+)
 
 __all__ = [
+    "ActionMasks",
     "Actions",
     "Callback",
+    "Decision",
+    "Defaults",
     "Environment",
     "Policy",
     "Probabilities",
@@ -62,18 +77,21 @@ __all__ = [
     "Values",
 ]
 
+# What `state` gives: arrays, and values that JSON can hold, in dicts and lists.
+State = dict[str, Any]
+
 
 class Environment(BaseEstimator, ABC):
     """A world, or n of them side by side: takes actions, gives transitions.
 
-    Call `reset` once; after that, `step` for ever: an environment whose episode ended starts
-    the next one by itself, and `states` says where each one is now.
+    Call `reset` once, then `step` indefinitely: an environment whose episode ended starts the
+    next one by itself, and `states` says where each one is now.
 
     Attributes
     ----------
     state_space : gymnasium.Space
         The space of *one* state, as `reset` and `step` deliver it: Discrete counted from 0, Box,
-        MultiDiscrete or MultiBinary. (What is none of these has been converted.)
+        MultiDiscrete or MultiBinary.
     observation_space, action_space : gymnasium.Space
         The environment's own spaces of one observation and one action, before translation into
         states and action indices.
@@ -83,12 +101,14 @@ class Environment(BaseEstimator, ABC):
         Number n of environments side by side.
     reward_threshold : float or None
         Mean return at which the environment counts as solved, if that is known.
-    max_episode_steps : int or None
-        Time limit of an episode, if it is known.
+    has_time_limit : bool
+        Whether every episode is known to be cut off after some number of steps.
     is_vectorized : bool
         Whether all n environments are computed at once, so that more of them take hardly longer.
     states : ndarray of shape (n_envs_, *state_shape)
         Where each environment is now, after automatic resets.
+    action_masks : ndarray of shape (n_envs_, n_actions), bool, or None
+        Which actions are allowed in `states`. None means that all are.
     """
 
     state_space: gymnasium.Space[Any]
@@ -97,15 +117,16 @@ class Environment(BaseEstimator, ABC):
     n_actions: int
     n_envs_: int
     reward_threshold: float | None
-    max_episode_steps: int | None
+    has_time_limit: bool = False
     is_vectorized: bool = False
     states: Shaped[np.ndarray, "..."]
+    action_masks: ActionMasks | None = None
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        """Refuse: NumPy would make data without samples of it."""
+        """Refuse: NumPy would make an array without samples."""
         raise TypeError(
-            "An environment is no array, and alone it is no list of samples. Give model selection "
-            "a list, such as ['CartPole-v1'] * 6 or skrl.make_envs('CartPole-v1', n=6)."
+            "An environment cannot be converted to an array. Pass a list of environments, such as "
+            "['CartPole-v1'] * 6 or skrl.make_envs('CartPole-v1', n=6)."
         )
 
     @abstractmethod
@@ -115,8 +136,8 @@ class Environment(BaseEstimator, ABC):
         Parameters
         ----------
         seed : int or None
-            Seeds the environments' random numbers and those of their action spaces. None goes
-            on with the numbers where they are.
+            Seeds the environments' random numbers and those of their action spaces. None
+            continues the sequences of random numbers.
 
         Returns
         -------
@@ -136,15 +157,15 @@ class Environment(BaseEstimator, ABC):
         Returns
         -------
         Transitions
-            One row per environment (see `Transitions.env_ids` for the exception). The discounts
+            One row per environment (`Transitions.env_ids` explains the exception). The discounts
             are 0 where the episode terminated and 1 elsewhere. They belong to the caller, who
-            may multiply them in place; the other arrays are not to be written to, but they will
-            not change later, so they can be kept.
+            may multiply them in place. The other arrays must not be written to, but they do not
+            change later, so they can be kept.
         """
 
     @abstractmethod
     def replicate(self, n_envs: int, render_mode: str | None = None) -> "Environment":
-        """Give a fresh environment like this one, `n_envs` side by side.
+        """Make a fresh environment like this one, `n_envs` side by side.
 
         Evaluation and recording use it, so that they never disturb a training run.
 
@@ -164,8 +185,26 @@ class Environment(BaseEstimator, ABC):
         """Free what the environment holds: windows, processes, files."""
 
 
+class Defaults(NamedTuple):
+    """What suits a Q function, where the user chooses nothing.
+
+    Parameters
+    ----------
+    policy : Policy or str
+        A policy, or the name of one in `skrl`.
+    runner : Runner or str
+        A runner, or the name of one in `skrl`.
+    n_steps : int
+        Budget of a training run, in steps.
+    """
+
+    policy: "Policy | str" = "EpsilonGreedy"
+    runner: "Runner | str" = "SimpleRunner"
+    n_steps: int = 50_000
+
+
 class QFunction(BaseEstimator, ABC):
-    """Action values Q(s, a): what return to expect when doing a in s.
+    """Action values Q(s, a): the return to expect when doing a in s.
 
     Attributes
     ----------
@@ -173,10 +212,13 @@ class QFunction(BaseEstimator, ABC):
         Space of one state, known after `build`.
     n_actions_ : int
         Number of actions, known after `build`.
+    defaults : Defaults
+        The policy, the runner and the budget that suit this Q function.
     """
 
     state_space_: gymnasium.Space[Any]
     n_actions_: int
+    defaults = Defaults()
 
     @abstractmethod
     def build(
@@ -213,11 +255,11 @@ class QFunction(BaseEstimator, ABC):
         Returns
         -------
         ndarray of shape (m, n_actions)
-            One value per action. The array may be reused by the next call: copy it to keep it.
+            One value per action. The next call may reuse the array: copy it to keep it.
         """
 
     def encode(self, states: States) -> Float[np.ndarray, "m n_features"]:
-        """Features of a batch of states: what a linear function or a network can digest.
+        """Features of a batch of states, as input of a linear function or a network.
 
         Parameters
         ----------
@@ -245,11 +287,14 @@ class QFunction(BaseEstimator, ABC):
         -------
         ndarray of shape (B,) or (K, B)
             The temporal-difference errors
-            ``rewards + discounts * bootstrap - Q(states, actions)``, before each update.
+            ``rewards + discounts * bootstrap - Q(states, actions)``, before each update. The
+            bootstrap value is ``max_a Q(s', a)`` over the actions allowed by
+            `next_action_masks`, or ``sum_a p(a|s') Q(s', a)`` where the transitions have
+            `next_probabilities`.
         """
 
     def start_update(self, transitions: Transitions) -> Callable[[], Float[np.ndarray, "*batch"]]:
-        """Begin an `update` that may go on in the background while the agent acts.
+        """Begin an `update` that may run in the background while the agent acts.
 
         Parameters
         ----------
@@ -259,33 +304,57 @@ class QFunction(BaseEstimator, ABC):
         Returns
         -------
         callable
-            Without arguments: finishes the update and returns its TD errors. Until it is called,
-            `values` stay as they are: how fast the machine is makes no difference.
+            Takes no arguments, finishes the update and returns its TD errors. Until it is
+            called, `values` and `state` stay as they are, so the result does not depend on the
+            speed of the machine. It is that of an `update` at the time of the call, also if
+            `set_state` came in between.
         """
         return lambda: self.update(transitions)
 
     @abstractmethod
-    def snapshot(self) -> Any:
-        """Copy what has been learned, for `restore`."""
+    def state(self) -> State:
+        """Copy everything that has been learned, and that learning goes on from.
+
+        Returns
+        -------
+        dict
+            Arrays, and values that JSON can hold, in dicts and lists.
+        """
 
     @abstractmethod
-    def restore(self, snapshot: Any) -> None:
-        """Go back to what had been learned when `snapshot` was taken."""
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`, of this Q function or of one with the same parameters.
+
+        Parameters
+        ----------
+        state : dict
+            It is not changed by later updates.
+
+        Raises
+        ------
+        ValueError
+            If it does not fit this Q function.
+        """
+
+    def metrics(self) -> dict[str, float]:
+        """Report on the last update: ``loss`` and ``learning_rate``, where they are known."""
+        return {}
 
 
 class Policy(BaseEstimator, ABC):
-    """Chooses actions, given action values. It holds no state of its own."""
+    """Chooses actions, given action values."""
 
     @abstractmethod
     def probabilities(self, states: States, qfunction: QFunction, progress: float) -> Probabilities:
-        """Probability of every action.
+        """Give the probability of every action.
 
         Parameters
         ----------
         states : ndarray of shape (m, *state_shape)
             The states to act in.
         qfunction : QFunction
-            Gives the action values, and the number of actions.
+            Gives the action values, and the number of actions. The value of an action that is
+            not allowed is ``-inf``; `decide` sets its probability to 0.
         progress : float in [0, 1]
             How much of the training budget is used: schedules depend on it.
 
@@ -296,8 +365,13 @@ class Policy(BaseEstimator, ABC):
         """
 
     def decide(
-        self, states: States, qfunction: QFunction, progress: float, rng: Generator
-    ) -> Actions:
+        self,
+        states: States,
+        qfunction: QFunction,
+        progress: float,
+        rng: Generator,
+        action_masks: ActionMasks | None = None,
+    ) -> Decision:
         """Choose one action per state, by default a draw from `probabilities`.
 
         Parameters
@@ -310,45 +384,255 @@ class Policy(BaseEstimator, ABC):
             How much of the training budget is used.
         rng : numpy.random.Generator
             The only source of randomness.
+        action_masks : ndarray of shape (m, n_actions), bool, or None
+            Which actions are allowed. The probabilities of the others are set to 0, and the
+            rest is scaled to sum to 1.
 
         Returns
         -------
-        ndarray of shape (m,), dtype int64
-            Action indices.
+        Decision
+            Action indices, and which of them are greedy.
         """
+        view = MaskedQFunction(qfunction, action_masks)
+        probabilities = self.probabilities(states, view, progress)
+        if action_masks is not None:
+            probabilities = mask_probabilities(probabilities, action_masks)
         # The action whose slice of the cumulated probabilities a uniform number falls into.
-        cumulated = self.probabilities(states, qfunction, progress).cumsum(axis=1)
+        cumulated = probabilities.cumsum(axis=1)
         draws = rng.random((len(states), 1)) * cumulated[:, -1:]
         actions: Actions = (cumulated <= draws).sum(axis=1)
-        return actions
+        values = view.values(states)
+        return Decision(actions, values[np.arange(len(values)), actions] >= values.max(axis=1))
+
+    def begin(self, run: "Run") -> None:
+        """Get ready for a run. A policy that remembers something prepares its memory here."""
+
+    def end_episodes(self, env_ids: Shaped[np.ndarray, " k"]) -> None:
+        """Learn that the episodes of these environments ended. Does nothing by default."""
+
+    def state(self) -> State:
+        """Copy what the policy remembers between calls; see `QFunction.state`."""
+        return {}
+
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`."""
+
+    def metrics(self, progress: float) -> dict[str, float]:
+        """Report on the exploration: ``epsilon``, where there is one."""
+        return {}
+
+
+class MaskedQFunction(QFunction):
+    """A view of a Q function, whose values are ``-inf`` where an action is not allowed.
+
+    It computes the values of the same array of states once.
+
+    Parameters
+    ----------
+    qfunction : QFunction
+        What is viewed.
+    action_masks : ndarray of shape (m, n_actions), bool, or None
+        Which actions are allowed in the m states that `values` is asked for. None allows all.
+    """
+
+    def __init__(self, qfunction: QFunction, action_masks: ActionMasks | None = None) -> None:
+        self.qfunction = qfunction
+        self.action_masks = action_masks
+        self._states = self._values = np.empty(0)
+        self.state_space_, self.n_actions_ = qfunction.state_space_, qfunction.n_actions_
+
+    def values(self, states: States) -> Values:
+        """Values of shape (m, n_actions); see `QFunction.values`."""
+        if states is not self._states:
+            values = self.qfunction.values(states)
+            if self.action_masks is not None:
+                values = np.where(self.action_masks, values, -np.inf)
+            self._states, self._values = states, values
+        return self._values
+
+    def encode(self, states: States) -> Float[np.ndarray, "m n_features"]:
+        """Features of shape (m, n_features); see `QFunction.encode`."""
+        return self.qfunction.encode(states)
+
+    def build(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: a policy may look at action values, but not change what is learned."""
+        raise TypeError("A policy may look at action values, but not change what is learned.")
+
+    update = start_update = state = set_state = build
+
+
+def mask_probabilities(probabilities: Probabilities, action_masks: ActionMasks) -> Probabilities:
+    """Set the probabilities of actions that are not allowed to 0, and scale the rest to sum to 1.
+
+    Where all allowed actions have the probability 0, they become equally likely.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (m, n_actions)
+        Each row sums to 1.
+    action_masks : ndarray of shape (m, n_actions), bool
+        At least one action is allowed in each row.
+
+    Returns
+    -------
+    ndarray of shape (m, n_actions)
+        Each row sums to 1.
+    """
+    allowed = np.where(action_masks, probabilities, 0.0)
+    sums = allowed.sum(axis=1, keepdims=True)
+    masked = np.where(sums > 0, allowed, action_masks)
+    scaled: Probabilities = masked / masked.sum(axis=1, keepdims=True)
+    return scaled
 
 
 @dataclass
 class Run:
-    """A training run under way: what a `Callback` sees.
+    """A training run: everything it consists of, and what a `Callback` sees.
 
     Parameters
     ----------
-    environment, qfunction, policy
+    environment, qfunction, policy, runner
         The parts that take part in the run.
     history : History
-        One row per finished episode; ``history.n_steps`` counts the steps.
+        One row per finished episode, evaluation and rollout; ``history.n_steps`` counts steps.
+    budget : Budget
+        When the run ends.
+    schedule : Budget
+        What the progress is measured by: the budget of all runs that continue each other. For a
+        single run it is the `budget`.
+    discount_factor : float in [0, 1]
+        gamma, how much a reward is worth one step later.
+    rng : numpy.random.Generator
+        The only source of randomness.
+    callbacks : list of Callback
+        What watches the run.
+
+    Attributes
+    ----------
     progress : float in [0, 1]
-        How much of the training budget is used.
+        How much of the schedule is used.
     stop_reason : str or None
         Why the run ends, once it has been told to `stop`.
     """
 
     environment: Environment
     qfunction: QFunction
-    policy: "Policy"
+    policy: Policy
+    runner: "Runner"
     history: History
-    progress: float = 0.0
-    stop_reason: str | None = field(default=None)
+    budget: Budget
+    schedule: Budget
+    discount_factor: float
+    rng: Generator
+    callbacks: Sequence["Callback"] = ()
+    stop_reason: str | None = field(default=None, init=False)
+    progress: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self.progress = self.schedule.used()
+        # The update that is being made in the background, and what finishes it.
+        self._learning: Transitions | None = None
+        self._finish: Callable[[], Float[np.ndarray, "*batch"]] | None = None
+        # What was learned in this rollout.
+        self._learned: list[tuple[Transitions, Float[np.ndarray, "*batch"]]] = []
 
     def stop(self, reason: str) -> None:
         """End the run as soon as the current step is done, for the `reason` given."""
         self.stop_reason = reason
+
+    def update(self, transitions: Transitions) -> None:
+        """Learn from transitions at once; see `QFunction.update`."""
+        self._learned.append((transitions, self.qfunction.update(transitions)))
+
+    def start_update(self, transitions: Transitions) -> None:
+        """Begin to learn in the background, after finishing what has begun earlier."""
+        self.finish_update()
+        self._learning, self._finish = transitions, self.qfunction.start_update(transitions)
+
+    def finish_update(self) -> Float[np.ndarray, "*batch"] | None:
+        """Let the update that has begun take effect.
+
+        Returns
+        -------
+        ndarray of shape (B,) or (K, B), or None
+            Its TD errors; None if no update has begun.
+        """
+        if self._finish is None or self._learning is None:
+            return None
+        finish, transitions = self._finish, self._learning
+        self._finish = self._learning = None
+        td_errors = finish()
+        self._learned.append((transitions, td_errors))
+        return td_errors
+
+    def record_metrics(self) -> None:
+        """Write what was learned since the last call as a row of ``history.metrics``."""
+        if not self._learned:
+            return
+        learned, self._learned = self._learned, []
+        # The values of at most 128 states, those that were learned from last.
+        shape = self.environment.state_space.shape or ()
+        rows = [transitions.states.reshape(-1, *shape)[-128:] for transitions, _ in learned[-128:]]
+        values = self.qfunction.values(np.concatenate(rows)[-128:])
+        td_errors = np.concatenate([errors.ravel() for _, errors in learned])
+        known = {
+            "loss": float(np.square(td_errors).mean()) / 2,
+            **self.qfunction.metrics(),
+            **self.policy.metrics(self.progress),
+        }
+        self.history.metrics.append(
+            n_steps=self.history.n_steps,
+            loss=known["loss"],
+            td_error=float(np.abs(td_errors).mean()),
+            q_mean=float(values.mean()),
+            q_max=float(values.max()),
+            epsilon=known.get("epsilon", np.nan),
+            learning_rate=known.get("learning_rate", np.nan),
+            seconds=self.history.seconds(),
+        )
+
+    def state(self) -> State:
+        """Copy the whole run but its environment, at the end of a rollout.
+
+        Returns
+        -------
+        dict
+            Arrays, and values that JSON can hold. A run of the same parts that is given them by
+            `set_state`, with an environment that stands where this one stands, continues bit for
+            bit like this one.
+        """
+        return {
+            "qfunction": self.qfunction.state(),
+            "policy": self.policy.state(),
+            "runner": self.runner.state(),
+            "callbacks": [callback.state() for callback in self.callbacks],
+            "history": self.history.state(),
+            "rng": self.rng.bit_generator.state,
+            "learning": None if self._learning is None else _copies(self._learning.to_dict()),
+        }
+
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`, instead of the run's own beginning.
+
+        Parameters
+        ----------
+        state : dict
+            What `state` gave, of a run of the same parts.
+        """
+        self.qfunction.set_state(state["qfunction"])
+        self.policy.set_state(state["policy"])
+        self.runner.set_state(state["runner"])
+        for callback, its_state in zip(self.callbacks, state["callbacks"], strict=True):
+            callback.set_state(its_state)
+        self.history.set_state(state["history"])
+        self.rng.bit_generator.state = state["rng"]
+        self.progress = self.schedule.used()
+        if state["learning"] is not None:
+            self.start_update(Transitions(**_copies(state["learning"])))
+
+
+def _copies(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: array.copy() for name, array in arrays.items()}
 
 
 class Callback(BaseEstimator):
@@ -372,47 +656,57 @@ class Callback(BaseEstimator):
     def on_episode_end(self, run: Run) -> None:
         """Called after each step in which one or more episodes ended."""
 
-    def on_stretch_end(self, run: Run) -> None:
-        """Called after each stretch of `Runner.stretch` steps."""
+    def on_rollout_end(self, run: Run) -> None:
+        """Called after each rollout of `Runner.rollout_length` steps, and after the last step."""
 
     def on_run_end(self, run: Run) -> None:
         """Called once at the end, also when the run is ended by an exception."""
+
+    def state(self) -> State:
+        """Copy what the callback remembers during a run; see `QFunction.state`."""
+        return {}
+
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`."""
 
 
 class Runner(BaseEstimator, ABC):
     """Runs the loop: act, observe, learn. A subclass says what to learn from, and when."""
 
-    # Steps of the loop between two calls of `Callback.on_stretch_end`.
-    stretch = 64
+    @property
+    def rollout_length(self) -> int:
+        """Steps, counted over all environments, between two calls of `on_rollout_end`."""
+        return 256
 
-    def begin(self, environment: Environment, budget: Budget) -> None:
-        """Get ready for a run, for instance check its budget. Does nothing by default."""
-
-    def end(self) -> None:
-        """Finish a run that came to its planned end. Does nothing by default."""
+    def begin(self, run: Run) -> None:
+        """Get ready for a run, and raise a ValueError if it cannot work."""
 
     @abstractmethod
-    def learn(
-        self,
-        transitions: Transitions,
-        qfunction: QFunction,
-        discount_factor: float,
-        rng: Generator,
-    ) -> None:
-        """Do with the newest transitions whatever this runner does with them.
+    def learn(self, run: Run, transitions: Transitions) -> None:
+        """Learn from the newest transitions, or remember them.
 
         Parameters
         ----------
+        run : Run
+            Its `update`, or `start_update` and `finish_update`, let the Q function learn.
         transitions : Transitions
             What happened in the step just taken, with the discounts as the environment gave
-            them: multiply them by gamma before an update.
-        qfunction : QFunction
-            What learns.
-        discount_factor : float in [0, 1]
-            gamma.
-        rng : numpy.random.Generator
-            The only source of randomness.
+            them: multiply them by ``run.discount_factor`` before an update.
         """
+
+    def end(self, run: Run) -> None:
+        """Finish a run that came to its planned end."""
+        run.finish_update()
+
+    def forget(self) -> None:
+        """Forget what is remembered of earlier steps, because something was wrong with them."""
+
+    def state(self) -> State:
+        """Copy what the runner remembers between steps; see `QFunction.state`."""
+        return {}
+
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`."""
 
     def run(
         self,
@@ -426,9 +720,8 @@ class Runner(BaseEstimator, ABC):
         rng: Generator | int | None = None,
         callbacks: Sequence[Callback] = (),
         history: History | None = None,
-        schedule: tuple[float, float] = (0.0, 1.0),
     ) -> History:
-        """Run the learning loop until a budget is used up or a callback stops it.
+        """Train in an environment until a budget is used up or a callback stops the run.
 
         Parameters
         ----------
@@ -448,9 +741,7 @@ class Runner(BaseEstimator, ABC):
         callbacks : sequence of Callback
             Watch the run, and may stop it.
         history : History or None
-            An earlier run's history, which this one goes on writing.
-        schedule : (float, float)
-            The policy's progress at the beginning and at the end of this run's budget.
+            An earlier run's history, which this one continues.
 
         Returns
         -------
@@ -475,37 +766,90 @@ class Runner(BaseEstimator, ABC):
         """
         if not 0 <= discount_factor <= 1:
             raise ValueError(f"discount_factor must be in [0, 1], got {discount_factor}.")
-        rng = np.random.default_rng(rng)
-        environment.reset(seed=int(rng.integers(2**31)))
         history = History() if history is None else history
-        history.begin(environment.n_envs_)
         budget = Budget(history, n_steps, n_episodes)
-        start, span = schedule[0], schedule[1] - schedule[0]
-        run = Run(environment, qfunction, policy, history, progress=start)
-        self.begin(environment, budget)
+        run = Run(
+            environment,
+            qfunction,
+            policy,
+            self,
+            history,
+            budget,
+            schedule=budget,
+            discount_factor=discount_factor,
+            rng=np.random.default_rng(rng),
+            callbacks=callbacks,
+        )
+        self.start(run)
+        self.loop(run)
+        return history
+
+    def start(self, run: Run) -> None:
+        """Reset the environment of a new run, and get the parts ready.
+
+        Parameters
+        ----------
+        run : Run
+            A run that has not taken a step.
+        """
+        self.begin(run)
+        run.environment.reset(seed=int(run.rng.integers(2**31)))
+        run.history.begin(run.environment.n_envs_)
+        run.policy.begin(run)
+
+    def loop(self, run: Run) -> None:
+        """Run the learning loop: act, observe, learn, until the run is over.
+
+        Parameters
+        ----------
+        run : Run
+            A run that has been started, or restored by `Run.set_state`.
+        """
+        environment, qfunction, policy, rng = run.environment, run.qfunction, run.policy, run.rng
+        history, budget, schedule = run.history, run.budget, run.schedule
+        begun: list[Callback] = []
         try:
-            for callback in callbacks:
+            for callback in run.callbacks:
+                begun.append(callback)
                 callback.on_run_begin(run)
             while run.stop_reason is None:
-                for _ in range(self.stretch):
-                    actions = policy.decide(environment.states, qfunction, run.progress, rng)
-                    transitions = environment.step(actions)
-                    n_ended = history.record(transitions)
-                    self.learn(transitions, qfunction, discount_factor, rng)
+                rollout_end = history.n_steps + self.rollout_length
+                while history.n_steps < rollout_end and run.stop_reason is None:
+                    decision = policy.decide(
+                        environment.states, qfunction, run.progress, rng, environment.action_masks
+                    )
+                    transitions = environment.step(decision.actions)
+                    transitions.is_greedy = _of_rows(decision.is_greedy, transitions.env_ids)
+                    ended = history.record(transitions)
+                    self.learn(run, transitions)
 
-                    used = budget.used()
-                    run.progress = start + used * span
-                    if n_ended:
-                        for callback in callbacks:
+                    run.progress = schedule.used()
+                    if ended is not None:
+                        policy.end_episodes(ended)
+                        for callback in run.callbacks:
                             callback.on_episode_end(run)
-                    if used >= 1:
+                    if budget.is_used_up() and run.stop_reason is None:
                         run.stop("the budget is used up")
-                    if run.stop_reason is not None:
-                        break
-                for callback in callbacks:
-                    callback.on_stretch_end(run)
-            self.end()
+                run.record_metrics()
+                for callback in run.callbacks:
+                    callback.on_rollout_end(run)
+            self.end(run)
         finally:
-            for callback in callbacks:
-                callback.on_run_end(run)
-        return history
+            _end(begun, run)
+
+
+def _of_rows(
+    facts: Shaped[np.ndarray, "n ..."] | None, env_ids: Shaped[np.ndarray, " m"] | None
+) -> Shaped[np.ndarray, "m ..."] | None:
+    """What is known of every environment, of those that have a row."""
+    return facts if facts is None or env_ids is None else facts[env_ids]
+
+
+def _end(callbacks: Sequence[Callback], run: Run) -> None:
+    """Call `on_run_end` of all callbacks, also after one that raises; then raise its error."""
+    if not callbacks:
+        return
+    try:
+        callbacks[0].on_run_end(run)
+    finally:
+        _end(callbacks[1:], run)

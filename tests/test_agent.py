@@ -21,6 +21,8 @@ from skrl import (
     LinearSchedule,
     MemoizationQFunction,
     QLearningAgent,
+    ReplayBuffer,
+    SegmentedEpsilonGreedy,
     SimpleRunner,
     Softmax,
 )
@@ -123,7 +125,7 @@ def test_defaults_are_resolved_from_the_environment():
     assert isinstance(agent.runner_, SimpleRunner)
     assert isinstance(agent.fit("CartPole-v1").qfunction_, DQN)
     assert isinstance(agent.runner_, ExperienceReplay)
-    assert isinstance(agent.policy_, EpsilonGreedy)
+    assert isinstance(agent.policy_, SegmentedEpsilonGreedy)
     assert agent.qfunction is agent.runner is agent.policy is None
 
 
@@ -141,10 +143,11 @@ def test_training_stops_when_the_published_threshold_is_reached():
     gymnasium.register("tests/Identity-v0", Identity, reward_threshold=9.5)
     try:
         agent = small_dqn(qfunction=MemoizationQFunction(), runner=None, n_evaluations=20)
+        agent.set_params(evaluation_ratio=None)
         agent.fit("tests/Identity-v0")
     finally:
         del gymnasium.registry["tests/Identity-v0"]
-    assert agent.n_steps_ < 1000
+    assert agent.n_steps_ < 1500
     assert agent.best_score_ == 10.0
 
 
@@ -166,7 +169,7 @@ def test_partial_fit_runs_through_the_schedule_of_a_whole_fit():
     seen = []
 
     class Watch(Callback):
-        def on_stretch_end(self, run):
+        def on_episode_end(self, run):
             seen.append(run.progress)
 
     agent = QLearningAgent(n_steps=1000, n_evaluations=0, callbacks=[Watch()], random_state=0)
@@ -174,8 +177,7 @@ def test_partial_fit_runs_through_the_schedule_of_a_whole_fit():
         agent.partial_fit(RING, n_steps=500)
     assert agent.n_steps_ == 1500
     assert np.all(np.diff(seen) >= 0)
-    assert seen[7] == 0.5
-    assert seen[15] == seen[-1] == 1.0
+    np.testing.assert_allclose(seen, [*np.arange(0.1, 1.05, 0.1), *[1.0] * 5])
 
 
 def test_parameters_nest_and_clone():
@@ -218,7 +220,7 @@ def test_probabilities_are_those_of_the_policy_at_the_end(ring_agent):
 
 
 class Own(Identity):
-    """Actions and observations of its own kinds."""
+    """Other kinds of actions and observations."""
 
     observation_space = spaces.Dict(
         {"number": spaces.Discrete(2, start=5), "rest": spaces.Box(0, 1, (1,), np.float32)}
@@ -278,7 +280,7 @@ print(hashlib.sha256(b"".join(w.tobytes() for w in agent.qfunction_.weights_)).h
 
 
 def start_python(script, **environment):
-    """Run a script in a process of its own, without the type checks."""
+    """Run a script in another process, without the type checks."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", script],
         stdout=subprocess.PIPE,
@@ -363,7 +365,7 @@ def test_what_was_learned_survives_an_interruption():
 
 def test_an_environment_that_breaks_is_named_and_nothing_is_lost():
     agent = small_dqn(n_steps=1000, runner=ExperienceReplay(
-        learning_starts=64, train_freq=64, gradient_steps=16, n_step=1))  # fmt: skip
+        ReplayBuffer(n_step_return=1), learning_starts=64, train_freq=64, gradient_steps=16))  # fmt: skip
     with pytest.raises(ValueError, match="NaN.* the environment gave it NaN"):
         agent.fit(Broken)
     assert agent.n_steps_ >= 300
@@ -383,6 +385,7 @@ class Continuous(Identity):
         ({"discount_factor": 1.1}, RING, ValueError, r"discount_factor must be in \[0, 1\], got 1.1"),
         ({"n_steps": 0}, RING, ValueError, "n_steps must be at least 1, got 0"),
         ({"n_episodes": -3}, RING, ValueError, "n_episodes must be at least 1, got -3"),
+        ({"n_steps": "5"}, RING, TypeError, "n_steps must be an integer, got '5'"),
         ({"n_evaluations": -1}, RING, ValueError, "n_evaluations must be at least 0, got -1"),
         ({"n_evaluation_episodes": 0}, RING, ValueError, "n_evaluation_episodes must be at least 1"),
         ({"random_state": "seed"}, RING, TypeError, "random_state must be .*got 'seed'"),
@@ -433,3 +436,165 @@ def test_an_agent_refuses_environments_of_other_spaces(ring_agent):
         ring_agent.partial_fit("FrozenLake-v1", n_steps=10)
     with pytest.raises(ValueError, match="n_episodes must be at least 1, got 0"):
         ring_agent.score(RING, n_episodes=0)
+
+
+# ---- nothing is lost, and nothing is silently wrong ----------------------------------------------
+
+
+def test_a_refit_that_fails_leaves_the_agent_as_it_was(identity_agent):
+    agent = clone(identity_agent).fit(Identity)
+    states = np.random.default_rng(0).random((5, 2))
+    before = agent.decision_function(states)
+    with pytest.raises(ValueError, match="ends before learning begins"):
+        agent.set_params(n_steps=100).fit(Identity)
+    with pytest.raises(ValueError, match="NaN"):
+        agent.set_params(n_steps=1500).fit(Broken)
+    with pytest.raises(ValueError, match="NaN"):
+        agent.partial_fit(Broken)
+    np.testing.assert_array_equal(agent.decision_function(states), before)
+    assert agent.n_steps_ == len(agent.history_) * 10 == 1500
+    assert agent.partial_fit(Identity, n_steps=100).n_steps_ == 1600
+
+
+def test_partial_fit_honours_a_budget_of_episodes():
+    agent = QLearningAgent(n_episodes=5, n_evaluations=0, random_state=0)
+    assert agent.partial_fit("FrozenLake-v1").n_episodes_ == 5
+
+
+def test_a_warm_start_takes_the_parameters_of_now_and_the_end_of_the_schedule():
+    seen = []
+
+    class Watch(EpsilonGreedy):
+        def decide(self, states, qfunction, progress, rng, action_masks=None):
+            seen.append((self.epsilon, progress))
+            return super().decide(states, qfunction, progress, rng, action_masks)
+
+    agent = QLearningAgent(policy=Watch(0.5), n_steps=300, n_evaluations=0, warm_start=True)
+    agent.fit(RING)
+    agent.set_params(policy__epsilon=0.01, qfunction=MemoizationQFunction(0.2)).fit(RING)
+    assert seen[0] == (0.5, 0.0)
+    assert seen[300] == (0.01, 0.5)
+    assert agent.qfunction_.learning_rate == 0.2
+    assert agent.n_steps_ == 600
+
+
+def test_a_warm_start_refuses_what_does_not_fit_what_was_learned(identity_agent):
+    agent = clone(identity_agent).set_params(warm_start=True).fit(Identity)
+    with pytest.raises(ValueError, match="does not fit this network"):
+        agent.set_params(qfunction__hidden_layer_sizes=(7,)).fit(Identity)
+    assert agent.score(Identity, n_episodes=5) == 10.0
+
+
+def test_chunks_are_evaluated_at_the_same_steps_as_a_whole():
+    agents = [
+        QLearningAgent(n_steps=4096, n_evaluations=4, n_evaluation_episodes=5, random_state=0)
+        for _ in range(2)
+    ]
+    agents[0].fit(RING)
+    for _ in range(16):
+        agents[1].partial_fit(RING, n_steps=256)
+    steps = [agent.history_.evaluations[:, "n_steps"].tolist() for agent in agents]
+    assert steps[0] == steps[1] == [1024, 2048, 3072, 4096]
+
+
+def test_a_loaded_deep_agent_goes_on_in_small_chunks(identity_agent):
+    file = io.BytesIO()
+    joblib.dump(identity_agent, file)
+    file.seek(0)
+    loaded = joblib.load(file)
+    n_updates = loaded.qfunction_.n_updates_
+    for _ in range(6):
+        loaded.partial_fit(Identity, n_steps=100)
+    assert loaded.qfunction_.n_updates_ > n_updates
+
+
+class Counts(Callback):
+    def __init__(self, names):
+        self.names = names
+
+    def on_run_begin(self, run):
+        self.n_episodes = 0
+
+    def on_episode_end(self, run):
+        self.n_episodes += 1
+
+
+def test_callbacks_are_copied_and_the_copies_can_be_reached():
+    given = Counts(["a"])
+    agent = QLearningAgent(n_steps=500, n_evaluations=0, callbacks=[given]).fit(RING)
+    assert not hasattr(given, "n_episodes")
+    assert agent.callbacks_[0].n_episodes == 5
+    assert not hasattr(clone(agent).callbacks[0], "n_episodes")
+
+
+def test_environments_made_for_training_are_closed():
+    made, closed = [], []
+
+    class Counted(Identity):
+        def __init__(self):
+            made.append(self)
+
+        def close(self):
+            closed.append(self)
+
+    agent = QLearningAgent(MemoizationQFunction(), n_steps=600, n_evaluations=2, random_state=0)
+    agent.fit(Counted)
+    agent.score(Counted, n_episodes=3)
+    assert len(made) >= 3
+    assert set(map(id, closed)) == set(map(id, made))
+
+
+class Long(gymnasium.Env):
+    """Earns 1 a step, and never ends by itself."""
+
+    observation_space = spaces.Discrete(1)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action):
+        return 0, 1.0, False, False, {}
+
+
+def test_long_episodes_are_not_cut_off():
+    def make():
+        return gymnasium.wrappers.TimeLimit(Long(), 3000)
+
+    agent = QLearningAgent(n_steps=100, n_evaluations=0).fit(make)
+    assert agent.score(make, n_episodes=2) == 3000
+
+
+def test_the_result_of_reset_is_recognised(ring_agent):
+    env = gymnasium.make(RING)
+    with pytest.raises(ValueError, match="observation, info = env.reset"):
+        ring_agent.predict(env.reset())
+
+
+def test_masked_actions_are_never_chosen():
+    agent = QLearningAgent(n_steps=3000, n_evaluations=1, random_state=0).fit("Taxi-v4")
+    env = gymnasium.make("Taxi-v4")
+    rng = np.random.default_rng(0)
+    states = rng.integers(500, size=50)
+    masks = np.array([env.unwrapped.action_mask(state) for state in states])
+    actions = agent.predict(states, masks)
+    assert masks[np.arange(50), actions].all()
+    assert agent.predict(int(states[0]), masks[0]) == actions[0]
+    with pytest.raises(ValueError, match="action_mask must allow at least one action"):
+        agent.predict(int(states[0]), np.zeros(6))
+
+
+def test_scikit_learn_shows_no_metadata_requests():
+    assert not [
+        name for name in dir(QLearningAgent) if name.startswith("set_") and "request" in name
+    ]
+
+
+def test_metrics_are_recorded(identity_agent):
+    rows = identity_agent.history_.metrics
+    # The first rollout of 64 steps that is followed by learning ends after 256 steps.
+    assert rows[:, "n_steps"].min() == 320
+    assert np.isfinite(rows[:, "loss"]).all()
+    assert 0 < rows[-1, "learning_rate"] < 5e-3
+    assert rows[-1, "epsilon"] == pytest.approx(0.05)

@@ -42,10 +42,11 @@ def test_a_table_refuses_unknown_columns():
 def test_episodes_are_told_apart_by_environment():
     history = History()
     history.begin(n_envs=2)
-    assert history.record(step([1, 10], [False, False])) == 0
-    assert history.record(step([2, 20], [True, False])) == 1
-    assert history.record(step([4, 40], [False, False], truncated=[False, True])) == 1
-    assert history.record(step([8, 80], [True, True])) == 2
+    assert history.record(step([1, 10], [False, False])) is None
+    assert history.record(step([2, 20], [True, False])).tolist() == [0]
+    truncated = step([4, 40], [False, False], truncated=[False, True])
+    assert history.record(truncated).tolist() == [1]
+    assert history.record(step([8, 80], [True, True])).tolist() == [0, 1]
 
     assert history[:, "return"].tolist() == [3, 70, 12, 80]
     assert history[:, "length"].tolist() == [2, 3, 2, 1]

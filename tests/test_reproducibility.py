@@ -14,7 +14,7 @@ AGENTS = [
     QLearningAgent(MemoizationQFunction(), n_steps=3_000, n_evaluations=2),
     QLearningAgent(n_steps=2_000, n_evaluations=1),
     QLearningAgent(
-        QRDQN(8, hidden_layer_sizes=(16,), dueling=True), runner=PrioritizedReplay(),
+        QRDQN(8, hidden_layer_sizes=(16,), dueling=True), runner=ExperienceReplay(PrioritizedBuffer()),
         n_steps=2_000, n_evaluations=1),
 ]
 

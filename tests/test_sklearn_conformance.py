@@ -12,13 +12,13 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 
 from skrl import (
     DQN,
-    CoherentEpsilonGreedy,
     EpsilonGreedy,
     ExperienceReplay,
     GymEnvironment,
     LinearSchedule,
     MemoizationQFunction,
     QLearningAgent,
+    SegmentedEpsilonGreedy,
     SimpleRunner,
 )
 from skrl.environments.worlds import MaximizationBias
@@ -116,14 +116,14 @@ def test_the_tags_do_not_stand_in_the_way_of_model_selection():
 def test_html_of_an_agent_shows_its_parts_and_whether_it_is_fitted():
     agent = QLearningAgent(
         MemoizationQFunction(0.25),
-        CoherentEpsilonGreedy(LinearSchedule(0.75, 0.0)),
+        SegmentedEpsilonGreedy(LinearSchedule(0.75, 0.0)),
         SimpleRunner(),
         n_steps=200,
         n_evaluations=0,
     )
     before = agent._repr_html_()
     assert "<span>Not fitted</span>" in before
-    for shown in ("QLearningAgent", "MemoizationQFunction", "CoherentEpsilonGreedy", "0.75"):
+    for shown in ("QLearningAgent", "MemoizationQFunction", "SegmentedEpsilonGreedy", "0.75"):
         assert shown in before
     agent.fit(RING)
     after = agent._repr_html_()

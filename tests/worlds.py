@@ -8,7 +8,7 @@ from skrl.base import Transitions
 
 
 class Identity(gymnasium.Env):
-    """Shows one of two numbers; whoever names it earns 1. Ten guesses are an episode."""
+    """Shows one of two numbers; naming it earns 1. Ten guesses are an episode."""
 
     observation_space = spaces.Box(0.0, 1.0, (2,), np.float32)
     action_space = spaces.Discrete(2)
@@ -51,3 +51,9 @@ def make_transitions(rng, shape, state_shape=(4,), n_actions=2):
         terminated=terminated,
         truncated=np.zeros(shape, dtype=bool),
     )
+
+
+def begun(buffer, discount_factor=1.0):
+    """Get a buffer ready."""
+    buffer.begin(discount_factor)
+    return buffer

@@ -1,9 +1,8 @@
-"""Rows about acting: what the learning loop costs on top of the environment itself.
+"""Rows about acting: what the learning loop costs beyond the environment itself.
 
-The yardstick is a bare loop that does nothing but `env.step`, and `env.reset` where an episode
-ends. It replays the actions of an earlier, untimed run of ours from the same seed, so that the
-environments do exactly the same on both sides, resets included; that the episodes are the same is
-checked.
+The baseline is a bare loop of `env.step`, and of `env.reset` where an episode ends. It replays the
+actions of an earlier, untimed skrl run from the same seed. So the environments do the same on both
+sides, resets included; the numbers of episodes are compared.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,22 +25,26 @@ from skrl import (
     SimpleRunner,
 )
 from skrl.base import QFunction, Transitions
+from skrl.runners import ReplayBuffer
 
 TRAIN_FREQ = 256
 N_SIDE_BY_SIDE = 128
-DEFAULT_N_STEP = ExperienceReplay().n_step
+DEFAULT_N_STEP = ReplayBuffer().n_step_return
 
 
 class FrozenDQN(DQN):
-    """A network that acts, and never learns."""
+    """A network that acts and never learns."""
 
     def update(self, transitions: Transitions) -> np.ndarray:
         return np.zeros(transitions.actions.shape)
 
+    def metrics(self) -> dict[str, float]:
+        return {}
+
 
 @dataclass
 class Tape:
-    """What an environment was told."""
+    """The seed and the actions that an environment received."""
 
     seed: int | None = None
     actions: list[Any] = field(default_factory=list)
@@ -51,7 +54,7 @@ class Tape:
 
 
 class Recorder(gymnasium.Wrapper):
-    """Writes a tape of what one environment is told."""
+    """Records the tape of one environment."""
 
     def __init__(self, env: gymnasium.Env) -> None:
         super().__init__(env)
@@ -67,7 +70,7 @@ class Recorder(gymnasium.Wrapper):
 
 
 class VectorRecorder(gymnasium.vector.VectorWrapper):
-    """Writes a tape of what many environments side by side are told."""
+    """Records the tape of many environments side by side."""
 
     def __init__(self, env: gymnasium.vector.VectorEnv) -> None:
         super().__init__(env)
@@ -83,7 +86,7 @@ class VectorRecorder(gymnasium.vector.VectorWrapper):
 
 
 def make_env(env_id: str) -> gymnasium.Env:
-    """Make an environment as skrl makes it, without Gymnasium's checks of every new one."""
+    """Make an environment as skrl does, without Gymnasium's checker."""
     return gymnasium.make(env_id, disable_env_checker=True)
 
 
@@ -95,7 +98,7 @@ def make_vector_env() -> gymnasium.vector.VectorEnv:
 
 
 def replay(env: gymnasium.Env, tape: Tape) -> tuple[float, int]:
-    """Seconds that the taped actions take, and how many episodes ended."""
+    """Replay the actions; return the seconds and the number of finished episodes."""
     actions = [int(action) for action in tape.actions]
     n_episodes = 0
     env.reset(seed=tape.seed)
@@ -109,7 +112,7 @@ def replay(env: gymnasium.Env, tape: Tape) -> tuple[float, int]:
 
 
 def replay_vector(env: gymnasium.vector.VectorEnv, tape: Tape) -> tuple[float, int]:
-    """Do the same side by side, where an environment whose episode ended resets by itself."""
+    """Do the same side by side; an environment resets itself at the end of an episode."""
     ends = []
     env.reset(seed=tape.seed)
     begin = perf_counter()
@@ -139,14 +142,15 @@ def acting_128(options: Options) -> Iterator[Row]:
     env = make_vector_env()
     environment = GymEnvironment("CartPole-v1", n_envs=N_SIDE_BY_SIDE)
     title = f"the same, {N_SIDE_BY_SIDE} CartPoles side by side"
-    for name, n_step, what in (
+    for name, n_step_return, what in (
         ("acting-128", DEFAULT_N_STEP, title),
-        ("acting-128-single-steps", 1, f"{title}, remembering single steps (n_step=1)"),
+        ("acting-128-single-steps", 1, f"{title}, remembering single steps (n_step_return=1)"),
     ):
         recorder = VectorRecorder(make_vector_env())
         yield acting_row(
             name, what, environment, recorder, n_steps, options,
-            bare=lambda tape=recorder.tape: replay_vector(env, tape), n_step=n_step,
+            bare=lambda tape=recorder.tape: replay_vector(env, tape),
+            n_step_return=n_step_return,
         )  # fmt: skip
 
 
@@ -158,40 +162,42 @@ def acting_row(
     n_steps: int,
     options: Options,
     bare: Any,
-    n_step: int = DEFAULT_N_STEP,
+    n_step_return: int = DEFAULT_N_STEP,
 ) -> Row:
-    """Time runs that act and remember, and the bare loop, in turns."""
+    """Time runs that act and remember, and the bare loop, alternately."""
     qfunction = FrozenDQN((64, 64))
     qfunction.build(environment.state_space, environment.n_actions, random_state=0)
 
-    act(GymEnvironment(recorder), qfunction, n_steps, n_step)
+    act(GymEnvironment(recorder), qfunction, n_steps, n_step_return)
     ours, theirs = alternate(
-        lambda _: act(environment, qfunction, n_steps, n_step), lambda _: bare(), 3 * options.pairs
+        lambda _: act(environment, qfunction, n_steps, n_step_return),
+        lambda _: bare(),
+        3 * options.pairs,
     )
     return row_of_steps(name, title, ours, theirs, n_steps, at_most=3)
 
 
 def act(
-    environment: GymEnvironment, qfunction: QFunction, n_steps: int, n_step: int
+    environment: GymEnvironment, qfunction: QFunction, n_steps: int, n_step_return: int
 ) -> tuple[float, int]:
-    """Seconds that a run of always the same seed takes, and how many episodes ended."""
-    runner = remembering_runner(n_steps, n_step)
+    """Run with a fixed seed; return the seconds and the number of finished episodes."""
+    runner = remembering_runner(n_steps, n_step_return)
     begin = perf_counter()
     history = runner.run(environment, qfunction, EpsilonGreedy(0.1), n_steps=n_steps, rng=0)
     return perf_counter() - begin, len(history)
 
 
-def remembering_runner(n_steps: int, n_step: int = DEFAULT_N_STEP) -> ExperienceReplay:
-    """Remember everything, and draw no more than a few batches of one, at the very end.
+def remembering_runner(n_steps: int, n_step_return: int = DEFAULT_N_STEP) -> ExperienceReplay:
+    """Remember everything, and draw a few batches of one transition at the very end.
 
-    (A run that draws none is an error: nothing would have been learned.)
+    (A run without an update is an error.)
     """
     return ExperienceReplay(
         train_freq=TRAIN_FREQ,
         learning_starts=n_steps - 5 * TRAIN_FREQ,
         gradient_steps=1,
         batch_size=1,
-        n_step=n_step,
+        buffer=ReplayBuffer(n_step_return=n_step_return),
     )
 
 
@@ -207,7 +213,7 @@ def table_taxi(options: Options) -> Iterator[Row]:
 
 
 def table_row(name: str, env_id: str, options: Options) -> Row:
-    """A whole fit of a table, against as many bare steps. Both make their environment."""
+    """A whole fit of a table against the same number of bare steps, both with `make`."""
     n_steps = options.work(200_000)
     recorder = Recorder(make_env(env_id))
     fit_table(recorder, n_steps)
@@ -227,7 +233,7 @@ def table_row(name: str, env_id: str, options: Options) -> Row:
 
 
 def fit_table(env: str | gymnasium.Env, n_steps: int) -> tuple[float, int]:
-    """Seconds that a fit of always the same seed takes, and how many episodes ended."""
+    """Fit with a fixed seed; return the seconds and the number of finished episodes."""
     begin = perf_counter()
     agent = QLearningAgent(
         MemoizationQFunction(),
@@ -252,10 +258,12 @@ def row_of_steps(
     n_steps: int,
     at_most: float,
 ) -> Row:
-    """Make a row of seconds and numbers of episodes, which must all be the same."""
+    """Make a row of seconds; all numbers of episodes must be the same."""
     n_episodes = {n for _, n in (*ours, *theirs)}
     if len(n_episodes) > 1:
-        raise RuntimeError(f"{name}: the two sides played {n_episodes} episodes, not the same.")
+        raise RuntimeError(
+            f"{name}: the two sides played different numbers of episodes: {n_episodes}."
+        )
     our_seconds, bare_seconds = ([seconds for seconds, _ in side] for side in (ours, theirs))
     return Row(
         name=name,
@@ -266,5 +274,5 @@ def row_of_steps(
             "skrl": f"{median(our_seconds) / n_steps * 1e6:.2f} us per step",
             "bare loop": f"{median(bare_seconds) / n_steps * 1e6:.2f} us per step",
         },
-        notes=[f"{n_steps:,} steps, {n_episodes.pop():,} episodes on either side"],
+        notes=[f"{n_steps:,} steps, {n_episodes.pop():,} episodes on each side"],
     )

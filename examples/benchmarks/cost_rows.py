@@ -1,4 +1,4 @@
-"""Rows about what comes on top: start-up time and memory."""
+"""Rows about overhead: start-up time and memory."""
 
 import subprocess
 import sys
@@ -72,12 +72,12 @@ def replay_memory(options: Options) -> Iterator[Row]:
 
 
 def replay_rows(kind: str, what: str, capacity: int, at_most: float) -> Iterator[Row]:
-    """What a full buffer says that it takes, and what the process really takes."""
+    """The size of a full buffer, as it reports it and as the process occupies it."""
     result = run_child("memory.py", kind, capacity)
-    for key, meaning in (("nbytes", "by its own account"), ("resident", "resident")):
+    for key, meaning in (("nbytes", "as reported"), ("resident", "resident")):
         yield Row(
             name=f"replay-memory-{kind}-{key}",
-            title=f"replay of {what}, {meaning}, against the raw bytes of what it holds",
+            title=f"replay of {what}, {meaning}, against the raw bytes of its content",
             figures=[result[key] / result["raw"]],
             at_most=at_most,
             sides={
@@ -89,7 +89,7 @@ def replay_rows(kind: str, what: str, capacity: int, at_most: float) -> Iterator
 
 
 def replay_sampling(options: Options) -> Iterator[Row]:
-    """Does drawing from a large memory take longer?"""
+    """Time of a draw from a large memory against a small one."""
     n_large = options.work(1_000_000, EPISODE_LENGTH)
     large, small = fill("cartpole", n_large), fill("cartpole", 1_000)
     n_draws = options.work(200)

@@ -1,8 +1,8 @@
-"""What a policy is worth in a small world, exactly: by dynamic programming, without an episode.
+"""The exact value of a policy in a small world, by dynamic programming.
 
-Gymnasium's toy worlds publish their dynamics, and so the mean return of a policy, over the starts,
-over slippery ice and up to the time limit, can be computed instead of sampled. Nothing is
-discounted: the value is what the mean of infinitely many episodes would be.
+Gymnasium's toy worlds publish their dynamics. So the mean return of a policy, over all starts and
+random transitions and up to the time limit, is computed and not sampled. Returns are undiscounted:
+the value is the limit of the mean over many episodes.
 """
 
 from dataclasses import dataclass
@@ -11,18 +11,17 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-# A world without a time limit is left after so many steps, as `QLearningAgent.score` does it.
-STEPS_WITHOUT_LIMIT = 1_000
+from skrl.evaluation import MAX_EPISODE_STEPS  # of `QLearningAgent.score`, without a time limit
 
 
 @dataclass(frozen=True)
 class World:
-    """The dynamics of a world with countable states, as arrays."""
+    """The dynamics of a world with discrete states, as arrays."""
 
     start: np.ndarray  # (n_states,): probability that an episode starts there
-    onward: np.ndarray  # (n_states, n_actions, n_states): probability to go on there
+    onward: np.ndarray  # (n_states, n_actions, n_states): probability to continue there
     rewards: np.ndarray  # (n_states, n_actions): expected
-    n_steps: int  # an episode takes at most
+    n_steps: int  # the time limit of an episode
 
 
 def load(env_id: str) -> World:
@@ -38,11 +37,11 @@ def load(env_id: str) -> World:
                 rewards[s, a] += probability * reward
                 onward[s, a, next_s] += probability * (not terminated)
     limit = env.spec.max_episode_steps if env.spec else None
-    return World(dynamics.initial_state_distrib, onward, rewards, limit or STEPS_WITHOUT_LIMIT)
+    return World(dynamics.initial_state_distrib, onward, rewards, limit or MAX_EPISODE_STEPS)
 
 
 def policy_value(world: World, probabilities: np.ndarray) -> float:
-    """Value of a policy that takes action a in state s with ``probabilities[s, a]``."""
+    """Value of the policy with the probabilities pi(a|s) = ``probabilities[s, a]``."""
     rewards = (probabilities * world.rewards).sum(axis=1)
     onward = np.einsum("sa,san->sn", probabilities, world.onward)
     values = np.zeros(len(rewards))
@@ -53,7 +52,7 @@ def policy_value(world: World, probabilities: np.ndarray) -> float:
 
 
 def optimal_value(world: World) -> float:
-    """Value of the best policy there is, which may heed how many steps are left."""
+    """Value of the optimal policy, which may depend on the number of steps left."""
     values = np.zeros(len(world.rewards))
     for _ in range(world.n_steps):
         # v_{k+1}(s) = max_a r(s, a) + sum_s' p(s' | s, a) v_k(s')
@@ -62,7 +61,7 @@ def optimal_value(world: World) -> float:
 
 
 def greedy_policy_value(agent: Any, env_id: str) -> float:
-    """Value of what an agent's `predict` chooses."""
+    """Value of an agent's greedy policy."""
     world = load(env_id)
     n_states, n_actions = world.rewards.shape
     return policy_value(world, np.eye(n_actions)[agent.predict(np.arange(n_states))])

@@ -1,9 +1,9 @@
-"""Does the default agent learn, with every seed? One command trains it, and a peer, with many.
+"""Does the default agent learn with every seed? One command trains it, and a peer, with many.
 
-Ours is `QLearningAgent(random_state=seed).fit(id)`, told nothing else but how many steps it has
-where that is not its own default. The peer is Stable-Baselines3's DQN with the settings that the
-RL Baselines3 Zoo found for each task. Every run is a fresh process. What counts is the mean return
-of greedy episodes that training never saw; for tables it is not sampled but computed.
+Ours is `QLearningAgent(random_state=seed).fit(id)`. Its only other argument is the number of steps,
+where that is not its default. The peer is Stable-Baselines3's DQN with the settings of the RL
+Baselines3 Zoo for each task. Every run is a fresh process. The score is the mean return of greedy
+episodes from new seeds; for tables it is computed exactly.
 """
 
 import argparse
@@ -21,15 +21,15 @@ from statistics import median
 from measuring import HERE, Row, ratios
 from seed_statistics import first_solved, median_solved, summarize
 from speed import at_least_one, cpu_model
-from study import LEAST_STEPS, LIBRARIES, QUICK, TASKS, Run, Study, Task, pairs_in_turns
+from study import LEAST_STEPS, LIBRARIES, QUICK, TASKS, Run, Study, Task, alternating_pairs
 
 NAMES = [task.name for task in TASKS]
 HEADINGS = (
     "task", "who", "interquartile mean", "95% interval", "threshold", "solved by", "worst",
-    "solved after (median)", "fit (median)",
+    "solved after (median)", "steps (median)", "evaluation steps (median)", "fit (median)",
 )  # fmt: skip
-# Whole fits on CartPole: how many times faster than Stable-Baselines3's median our median has to
-# be, and the slowest of ours.
+# Whole fits on CartPole: the required ratios of Stable-Baselines3's median time to our median and
+# to our slowest time.
 TIMED, AT_LEAST_MEDIAN, AT_LEAST_SLOWEST = "cartpole", 8, 3
 
 
@@ -58,7 +58,7 @@ def parse_arguments() -> tuple[Study, Path | None]:
     )  # fmt: skip
     parser.add_argument(
         "--seeds", type=seeds, default=range(10), metavar="N | FIRST:LAST",
-        help="10 stands for the seeds 0 to 9, the default; 3:5 for 3, 4 and 5",
+        help="10 means the seeds 0 to 9, the default; 3:5 means 3, 4 and 5",
     )  # fmt: skip
     parser.add_argument(
         "--libraries", nargs="+", choices=LIBRARIES, default=list(LIBRARIES), metavar="LIBRARY",
@@ -66,20 +66,20 @@ def parse_arguments() -> tuple[Study, Path | None]:
     )  # fmt: skip
     parser.add_argument(
         "--n-jobs", type=at_least_one, default=1, metavar="N",
-        help="runs at a time; seconds are only compared if it is one, the default",
+        help="runs at a time; seconds are compared only if it is 1, the default",
     )  # fmt: skip
     parser.add_argument(
         "--resume", type=Path, metavar="FILE",
-        help="a line of JSON for every finished run; those that it has are not made again",
+        help="file of finished runs, one line of JSON each; they are not repeated",
     )  # fmt: skip
     parser.add_argument(
         "--quick", action="store_true",
-        help=f"try it out: 1/{QUICK} of the steps, but {LEAST_STEPS:,} at least",
+        help=f"a test run: 1/{QUICK} of the steps, but at least {LEAST_STEPS:,}",
     )  # fmt: skip
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a table to this file")
     parser.add_argument(
         "--peers", type=Path, default=HERE / ".venv-peers", metavar="DIR",
-        help="virtual environment of the peers, made if it is not there",
+        help="virtual environment of the peers, made if it does not exist",
     )  # fmt: skip
     given = parser.parse_args()
     tasks = [task for task in TASKS if task.name in given.only]
@@ -95,19 +95,19 @@ def seeds(text: str) -> range:
     first, colon, last = text.partition(":")
     chosen = range(int(first), int(last) + 1) if colon else range(int(first))
     if not chosen:
-        raise argparse.ArgumentTypeError("that is no seed at all")
+        raise argparse.ArgumentTypeError(f"{text!r} contains no seeds; write 10 or 3:5")
     return chosen
 
 
 def describe(study: Study) -> list[str]:
-    """What one has to know to judge the figures, beside the versions."""
+    """The conditions of the measurement, without the versions."""
     lines = [
         f"Command: python examples/benchmarks/learning.py {shlex.join(sys.argv[1:])}".rstrip(),
         f"Machine: {cpu_model()}, {os.cpu_count()} cores, {platform.system()}",
         f"Date: {study.session[:10]}",
     ]
     if study.quick:
-        lines.append("QUICK: a fraction of the steps, to try it out. The figures mean nothing.")
+        lines.append("QUICK: a test run with a fraction of the steps. The figures mean nothing.")
     if study.n_jobs > 1:
         lines.append(f"{study.n_jobs} runs at a time: do not compare seconds.")
     return lines
@@ -118,13 +118,13 @@ def describe_run(run: Run, task: Task) -> str:
     solved = f", solved after {steps:,} of them" if isfinite(steps) else ""
     return (
         f"{run.task} {run.library} seed {run.seed}: {run.score:.4g} after {run.n_steps:,} steps"
-        f"{solved}; {run.seconds:.1f} s"
+        f"{solved}, and {run.evaluation_steps:,} of evaluation; {run.seconds:.1f} s"
     )
 
 
 @dataclass
 class Report:
-    """What is printed and written; it grows task by task."""
+    """The printed and written report; it grows task by task."""
 
     facts: list[str]
     table: list[tuple[str, ...]] = field(default_factory=list)
@@ -136,7 +136,7 @@ class Report:
             of_library = [run for run in runs if run.library == library]
             if of_library:
                 self.table.append(row(task, title, of_library))
-        self.comparisons += comparisons(task, pairs_in_turns(runs))
+        self.comparisons += comparisons(task, alternating_pairs(runs))
         for run in runs:
             packages = ", ".join(f"{name} {version}" for name, version in run.versions.items())
             line = f"Versions: {packages}"
@@ -153,16 +153,16 @@ class Report:
         return "\n".join(lines)
 
     def details(self) -> str:
-        """What is printed once, at the end."""
+        """The part that is printed once, at the end."""
         return "\n\n".join([*(row.text() for row in self.comparisons), "\n".join(self.versions)])
 
     def markdown(self) -> str:
-        """The same as on the screen, as Markdown."""
+        """The printed report as Markdown."""
         lines = ["# Learning", "", *[f"- {fact}" for fact in (*self.facts, *self.versions)], ""]
         lines += [f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
         lines += [f"| {' | '.join(cells)} |" for cells in self.table]
         if self.comparisons:
-            lines += ["", "| seconds | min | median | max | bar | | made of |"]
+            lines += ["", "| seconds | min | median | max | bar | | both sides |"]
             lines += ["|---|---|---|---|---|---|---|"]
         for row in self.comparisons:
             sides = "; ".join(f"{who}: {much}" for who, much in row.sides.items())
@@ -172,7 +172,7 @@ class Report:
 
 
 def row(task: Task, title: str, runs: Sequence[Run]) -> tuple[str, ...]:
-    """One line of the table: all seeds of one library on one task."""
+    """One row of the table: all seeds of one library on one task."""
     summary = summarize([run.score for run in runs], task.threshold)
     digits = ".4g" if task.is_table else ".1f"
     known = isfinite(summary.low)
@@ -186,12 +186,14 @@ def row(task: Task, title: str, runs: Sequence[Run]) -> tuple[str, ...]:
         f"{summary.n_solved} of {len(runs)}",
         f"{summary.worst:{digits}} (seed {worst.seed})",
         describe_solved(task, runs),
+        f"{median(run.n_steps for run in runs):,.0f}",
+        f"{median(run.evaluation_steps for run in runs):,.0f}",
         f"{median(run.seconds for run in runs):.1f} s",
     )
 
 
 def describe_solved(task: Task, runs: Sequence[Run]) -> str:
-    """When the middle one of the runs was first seen to reach the threshold."""
+    """Median over the runs of the first evaluation that reached the threshold."""
     if not all(run.evaluations for run in runs):
         return "-"
     steps, seconds = median_solved([run.evaluations for run in runs], task.threshold)
@@ -199,7 +201,7 @@ def describe_solved(task: Task, runs: Sequence[Run]) -> str:
 
 
 def comparisons(task: Task, pairs: Sequence[tuple[Run, Run]]) -> list[Row]:
-    """How much faster a whole fit of ours is, where both sides took turns."""
+    """Ratios of the times of whole fits, of runs made alternately."""
     if not pairs:
         return []
     ours, theirs = ([run.seconds for run in side] for side in zip(*pairs, strict=True))
@@ -207,7 +209,7 @@ def comparisons(task: Task, pairs: Sequence[tuple[Run, Run]]) -> list[Row]:
     rows = [
         Row(
             name=f"{task.name}-seconds",
-            title=f"whole fit on {task.env_id}, how much faster, {len(pairs)} pairs in turns",
+            title=f"whole fit on {task.env_id}, how much faster, {len(pairs)} alternating pairs",
             figures=ratios(theirs, ours),
             sides={"skrl": spread(ours), "Stable-Baselines3": spread(theirs)},
         )

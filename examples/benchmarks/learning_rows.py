@@ -1,4 +1,4 @@
-"""Rows about learning: whole training runs against the peers, and the fused update."""
+"""Rows about learning: whole runs against the peers, and the fused update."""
 
 import subprocess
 import sys
@@ -9,8 +9,8 @@ from typing import Any
 
 from measuring import Options, Row, alternate, ratios, run_child, run_python
 
-# Gymnasium's extra brings what CartPole needs. A version of torch is named so that everybody
-# compares with the same one; both sides compute on the CPU.
+# CartPole needs Gymnasium's extra. The version of torch is fixed to make results comparable. Both
+# sides compute on the CPU.
 PEER_PACKAGES = ("stable-baselines3", "sbx-rl", "torch==2.13.0", "gymnasium[classic-control]")
 PEER_VERSIONS = """
 import importlib.metadata, json
@@ -29,7 +29,7 @@ def cartpole_sbx(options: Options) -> Iterator[Row]:
 
 
 def cartpole_row(options: Options, library: str, title: str, at_least: float) -> Row:
-    """A whole training run on CartPole, theirs and ours."""
+    """A whole training run on CartPole, of a peer and of skrl."""
     peer_python = peers_python(options.peers)
     n_steps = options.work(N_STEPS)
 
@@ -63,9 +63,9 @@ def describe_work(result: dict[str, Any]) -> str:
 
 
 def fused_update(options: Options) -> Iterator[Row]:
-    """128 updates in one call, in the steady state after compilation."""
+    """128 updates in one call, after compilation."""
     n_calls = options.work(200)
-    # A pair takes a second or two: three times as many pairs cost little.
+    # A pair takes only a second or two, so there are three times as many.
     result = run_child("fused_update.py", "--pairs", 3 * options.pairs, "--calls", n_calls)
     yield Row(
         name="fused-update",
@@ -77,14 +77,14 @@ def fused_update(options: Options) -> Iterator[Row]:
             "bare loop": f"{median(result['bare']):.1f} us per update",
         },
         notes=[
-            "both learn the same: largest difference of the TD errors over the first 128 updates "
+            "largest difference of the TD errors of both sides over the first 128 updates: "
             f"{result['difference']:.1g}"
         ],
     )
 
 
 def peers_python(directory: Path) -> Path:
-    """Python of the peers' own virtual environment, which is made if it is not there."""
+    """Python of the peers' virtual environment, which is made if it does not exist."""
     python = directory / "bin" / "python"
     if not python.exists():
         print(f"Making the peers' virtual environment in {directory} ...", file=sys.stderr)
@@ -102,7 +102,7 @@ def has_peers(python: Path) -> bool:
 
 
 def peers_versions(directory: Path) -> dict[str, str]:
-    """Versions of the peers, as far as they are installed."""
+    """Versions of the peers; empty if they are not installed."""
     python = directory / "bin" / "python"
     if not python.exists() or not has_peers(python):
         return {}

@@ -1,4 +1,4 @@
-"""What all rows share: options, pairs of measurements, child processes, and how to report."""
+"""Shared by all rows: options, pairs of measurements, child processes, and the report."""
 
 import json
 import os
@@ -18,14 +18,14 @@ QUICK = 20  # --quick divides the work by this
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asked for."""
+    """The options of the command line."""
 
     pairs: int
     quick: bool
     peers: Path
 
     def work(self, amount: int, multiple_of: int = 1) -> int:
-        """How much to do where the full benchmark does `amount`, a multiple of something."""
+        """The amount of work of this run, where the full benchmark does `amount`."""
         if self.quick:
             amount //= QUICK
         return max(amount // multiple_of, 1) * multiple_of
@@ -33,10 +33,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: figures, a bar to clear, and what the figures were made of.
+    """One row of the table: figures, the bar, and the absolute numbers behind the figures.
 
-    The bar is compared with the median. There is one figure per pair of measurements, and a
-    single one where nothing is timed.
+    The bar is compared with the median. There is one figure per pair of measurements, and a single
+    one if nothing is timed.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Row:
     unit: str = "x"
     at_least: float | None = None
     at_most: float | None = None
-    sides: dict[str, str] = field(default_factory=dict)  # who took how much, medians
+    sides: dict[str, str] = field(default_factory=dict)  # name and median of each side
     notes: Sequence[str] = ()
 
     @property
@@ -84,7 +84,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """Where the time of one step goes: parts in microseconds, and in multiples of a yardstick."""
+    """The time of one step by parts: in microseconds, and relative to a yardstick."""
 
     name: str
     title: str
@@ -104,9 +104,9 @@ class Breakdown:
 def alternate(
     ours: Callable[[int], T], other: Callable[[int], T], n_pairs: int
 ) -> tuple[list[T], list[T]]:
-    """Measure A B A B ..., so that a busy spell of the machine hits both sides.
+    """Measure A B A B ..., so that other load on the machine affects both sides.
 
-    Each side is called with the number of the pair, to be used as a seed.
+    Each side is called with the number of the pair, which is used as a seed.
     """
     pairs = [(ours(i), other(i)) for i in range(n_pairs)]
     return [first for first, _ in pairs], [second for _, second in pairs]
@@ -123,19 +123,19 @@ def run_child(
     python: Path | str = sys.executable,
     n_threads: int | None = None,
 ) -> Any:
-    """Run a script of ``children/`` in a fresh process, and read the JSON it prints last."""
+    """Run a script of ``children/`` in a fresh process; return the JSON of its last line."""
     return run_python(HERE / "children" / script, *arguments, python=python, n_threads=n_threads)
 
 
 def run_python(
     *arguments: object, python: Path | str = sys.executable, n_threads: int | None = None
 ) -> Any:
-    """Run Python in a fresh process, and read the JSON it prints last.
+    """Run Python in a fresh process; return the JSON of its last line.
 
-    With `n_threads` given, the libraries are asked to compute with so many threads at most.
+    `n_threads` limits the threads of the numerical libraries.
     """
     command = [str(python), *map(str, arguments)]
-    # Everyone computes on the CPU.
+    # All libraries compute on the CPU.
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     if n_threads is not None:
         environment |= {"OMP_NUM_THREADS": str(n_threads)}  # PyTorch, NumPy

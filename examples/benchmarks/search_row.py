@@ -1,4 +1,4 @@
-"""How much faster a search is with two workers than with one."""
+"""The speedup of a search with two workers."""
 
 from collections.abc import Iterator
 from statistics import median
@@ -10,7 +10,7 @@ N_STEPS = 40_000
 
 
 def search_2_jobs(options: Options) -> Iterator[Row]:
-    """The same search of 8 candidates, in this process and in two workers."""
+    """The same search of 8 candidates with one worker and with two."""
     n_steps = options.work(N_STEPS)
 
     def search(n_jobs: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""What many seeds say together.
+"""Statistics over seeds.
 
-A mean over seeds hides the seed that learned nothing, and rests on outliers. So the interquartile
-mean is given, with its bootstrap interval (Agarwal et al., 2021, "Deep reinforcement learning at
-the edge of the statistical precipice"), and beside it how many seeds solved the task and the worst.
+A mean over seeds depends on outliers, and hides a seed that learned nothing. So the report has the
+interquartile mean with its bootstrap interval (Agarwal et al., 2021, "Deep reinforcement learning
+at the edge of the statistical precipice"), the number of seeds that solved the task, and the worst.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from statistics import median
 
 from skrl.studies.statistics import interquartile_mean, stratified_bootstrap
 
-ROUNDING = 1e-9  # an exact value may fall short of the same number written down by this
+ROUNDING = 1e-9  # by which a computed value may differ from the same number in decimals
 
 
 def solves(score: float, threshold: float) -> bool:
@@ -22,9 +22,9 @@ def solves(score: float, threshold: float) -> bool:
 def first_solved(
     evaluations: Sequence[tuple[int, float, float]], threshold: float
 ) -> tuple[float, float]:
-    """Steps and seconds up to the first evaluation that reaches the threshold.
+    """Steps and seconds until the first evaluation that reaches the threshold.
 
-    An evaluation is (steps, score, seconds). Infinite, if none reaches it.
+    An evaluation is (steps, score, seconds). Both are infinite if none reaches it.
     """
     for n_steps, score, seconds in evaluations:
         if solves(score, threshold):
@@ -52,9 +52,9 @@ def summarize(scores: Sequence[float], threshold: float) -> Summary:
 def median_solved(
     runs: Sequence[Sequence[tuple[int, float, float]]], threshold: float
 ) -> tuple[float, float]:
-    """Median steps and seconds to the first evaluation that solves; a run that never does is late.
+    """Median steps and seconds until the first evaluation that reaches the threshold.
 
-    Both are infinite where fewer than half of the runs get there.
+    A run that never reaches it counts as infinite.
     """
     steps, seconds = zip(*(first_solved(run, threshold) for run in runs), strict=True)
     return median(steps), median(seconds)

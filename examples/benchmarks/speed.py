@@ -1,8 +1,8 @@
-"""How fast is skrl? One command prints every figure, each a ratio taken within this one run.
+"""How fast is skrl? One command prints every figure, each a ratio taken within this run.
 
-Machines differ, and are busy with other things: a time says little, the ratio of two times that
-were taken in turns says more. Every row measures its two sides alternately, A B A B ..., at least
-three pairs, and prints the smallest, the middle and the largest ratio.
+Absolute times depend on the machine and its other load; ratios of alternating measurements depend
+on them much less. Every row measures its two sides alternately, A B A B ..., by default three
+pairs, and prints the smallest, the median and the largest ratio.
 """
 
 import argparse
@@ -62,11 +62,11 @@ def parse_arguments() -> argparse.Namespace:
         help=f"measure only these: {', '.join(ROWS)}",
     )  # fmt: skip
     parser.add_argument("--pairs", type=at_least_one, default=3, help="pairs of measurements")
-    parser.add_argument("--quick", action="store_true", help=f"try it out: 1/{QUICK} of the work")
+    parser.add_argument("--quick", action="store_true", help=f"a test run: 1/{QUICK} of the work")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write a table to this file")
     parser.add_argument(
         "--peers", type=Path, default=HERE / ".venv-peers", metavar="DIR",
-        help="virtual environment of the peers, made if it is not there",
+        help="virtual environment of the peers, made if it does not exist",
     )  # fmt: skip
     return parser.parse_args()
 
@@ -79,8 +79,8 @@ def at_least_one(text: str) -> int:
 
 
 def describe_run(options: Options) -> list[str]:
-    """What one has to know to judge the figures."""
-    # (TensorFlow comes under several names, such as tensorflow-cpu.)
+    """The conditions of the measurement."""
+    # (TensorFlow has several distributions, such as tensorflow-cpu.)
     distributions = [packages_distributions()[name][0] for name in PACKAGES]
     packages = [f"{name} {version(name)}" for name in ("skrl-toolkit", *distributions)]
     peers = [f"{name} {v}" for name, v in learning_rows.peers_versions(options.peers).items()]
@@ -92,7 +92,7 @@ def describe_run(options: Options) -> list[str]:
         f"Peers: {', '.join(peers) or 'not installed yet'}",
     ]
     if options.quick:
-        lines.append(f"QUICK: 1/{QUICK} of the work, to try it out. The figures mean nothing.")
+        lines.append(f"QUICK: a test run with 1/{QUICK} of the work. The figures mean nothing.")
     return lines
 
 
@@ -104,7 +104,7 @@ def cpu_model() -> str:
 
 
 def to_markdown(facts: list[str], results: list[Row | Breakdown]) -> str:
-    """The same as on the screen, as Markdown."""
+    """The printed report as Markdown."""
     rows = [result for result in results if isinstance(result, Row)]
     breakdowns = [result for result in results if isinstance(result, Breakdown)]
     lines = ["# Speed", "", *[f"- {fact}" for fact in facts], ""]

@@ -1,4 +1,4 @@
-"""Where a step's microseconds go: each part of the loop timed alone, on the same objects."""
+"""The time of one step by parts: each part of the loop is timed alone, on the same objects."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import median
@@ -10,7 +10,7 @@ from acting_rows import FrozenDQN, Recorder, make_env, remembering_runner, repla
 from measuring import Breakdown, Options
 
 from skrl import EpsilonGreedy, GymEnvironment, History, MemoizationQFunction, SimpleRunner
-from skrl.base import Environment, QFunction, Runner
+from skrl.base import Environment, QFunction, Run, Runner
 from skrl.history import Budget
 
 N_ROUNDS = 9
@@ -45,7 +45,7 @@ def breakdown(
     make_runner: Callable[[], Runner],
     n_steps: int,
 ) -> Breakdown:
-    """Run the loop once to see what passes through it, then time the parts on just that."""
+    """Run the loop once to record its data, then time each part on these data."""
     environment = GymEnvironment(env_id)
     policy = EpsilonGreedy(0.1)
     qfunction.build(environment.state_space, environment.n_actions, random_state=0)
@@ -57,7 +57,7 @@ def breakdown(
     watched_environment, watched_runner = GymEnvironment(recorder), make_runner()
     resets, lessons = watch(watched_environment, "reset"), watch(watched_runner, "learn")
     run(watched_environment, watched_runner)
-    transitions = [lesson.arguments[0] for lesson in lessons]
+    transitions = [lesson.arguments[1] for lesson in lessons]
 
     def step_all() -> None:
         environment.reset(*resets[0].arguments, **resets[0].keywords)
@@ -73,9 +73,11 @@ def breakdown(
         exhaust(history.record(t) for t in transitions)
 
     def learn_all() -> None:
-        runner = make_runner()
-        runner.begin(environment, Budget(History(), n_steps=n_steps, n_episodes=None))
-        exhaust(runner.learn(*lesson.arguments, **lesson.keywords) for lesson in lessons)
+        runner, history, rng = make_runner(), History(), np.random.default_rng(0)
+        budget = Budget(history, n_steps=n_steps, n_episodes=None)
+        fresh = Run(environment, qfunction, policy, runner, history, budget, budget, 0.99, rng)
+        runner.begin(fresh)
+        exhaust(runner.learn(fresh, t) for t in transitions)
 
     bare_env = make_env(env_id)
     whole, step, bare, values, decide, record, learn = microseconds(
@@ -95,24 +97,24 @@ def breakdown(
         ("  (one call of qfunction.values)", values),
         ("take it: environment.step", step),
         ("  the bare env.step, resets included", bare),
-        ("  ours on top", step - bare),
-        ("note it: history.record", record),
+        ("  the rest", step - bare),
+        ("record it: history.record", record),
         ("learn from it: runner.learn", learn),
-        ("the loop itself, and colder caches", whole - decide - step - record - learn),
+        ("the loop itself, metrics, colder caches", whole - decide - step - record - learn),
         ("whole step", whole),
     ]
     return Breakdown(name, title, parts, yardstick=bare)
 
 
 class Call(NamedTuple):
-    """What a method was called with."""
+    """The arguments of a call."""
 
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
 
 
 def watch(part: Any, method: str) -> list[Call]:
-    """Note every call of a part's method, from now on."""
+    """Record every further call of a part's method."""
     calls: list[Call] = []
     original = getattr(part, method)
 
@@ -125,13 +127,13 @@ def watch(part: Any, method: str) -> list[Call]:
 
 
 def exhaust(calls: Iterable[Any]) -> None:
-    """Make all the calls of a generator."""
+    """Consume a generator."""
     for _ in calls:
         pass
 
 
 def microseconds(functions: Sequence[Callable[[], object]], n_steps: int) -> list[float]:
-    """Time per step of each function, the median of several rounds in which all have a turn."""
+    """Time per step of each function, the median of several rounds over all functions."""
     rounds = [[seconds(function) for function in functions] for _ in range(N_ROUNDS)]
     return [median(times) / n_steps * 1e6 for times in zip(*rounds, strict=True)]
 

@@ -1,4 +1,4 @@
-"""A study of learning: tasks, runs with many seeds, and a file that remembers finished runs."""
+"""A study of learning: tasks, runs with many seeds, and the file of finished runs."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from learning_rows import peers_python
 from measuring import run_child
 
 QUICK = 50  # --quick divides the steps by this ...
-LEAST_STEPS = 2_000  # ... but an agent that has no time to warm up at all is an error
+LEAST_STEPS = 2_000  # ... but a budget must be longer than the warm-up of an agent
 LIBRARIES = {"ours": "skrl", "sb3": "Stable-Baselines3"}
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be learned, in how many steps, and from what mean return on it counts as solved.
+    """An environment, a budget of steps, and the mean return that counts as solved.
 
-    The steps of the control tasks are those of the RL Baselines3 Zoo. Where they are also our
-    agent's own default, it is told no number at all.
+    The steps of the control tasks are those of the RL Baselines3 Zoo. If they equal our agent's
+    default, they are not passed to it.
     """
 
     name: str
@@ -37,16 +37,16 @@ class Task:
         return ("ours",) if self.is_table else ("ours", "sb3")
 
     def budget(self, library: str, quick: bool) -> int | None:
-        """How many steps a library is told to take."""
+        """The steps that are passed to a library; None is its default."""
         if quick:
             return max(self.n_steps // QUICK, LEAST_STEPS)
         return None if library == "ours" and self.is_our_default else self.n_steps
 
 
-# The thresholds of the control tasks are Gymnasium's. Those of the tables are the best that
-# anybody can do, by dynamic programming (FrozenLake: 0.7442; a policy that does not look at the
-# clock cannot quite get there): Gymnasium's 0.7 for the lake can be had for less, its 8 for the
-# taxi cannot be had, and the cliff has none.
+# The thresholds of the control tasks are Gymnasium's. Those of the tables are the values of the
+# optimal policies, by dynamic programming. (FrozenLake's is 0.7442, for a policy that depends on
+# the time; others come close.) Gymnasium's thresholds do not serve: 0.7 is below the optimum of
+# FrozenLake, 8 is above that of Taxi, and CliffWalking has none.
 TASKS = [
     Task("cartpole", "CartPole-v1", 475, 50_000, is_our_default=True),
     Task("acrobot", "Acrobot-v1", -100, 100_000),
@@ -59,19 +59,20 @@ TASKS = [
 
 @dataclass(frozen=True)
 class Run:
-    """One library, one task, one seed: what came of it, and how it was done."""
+    """The result of one library on one task with one seed, and how the run was made."""
 
     task: str
     library: str
     seed: int
-    budget: int | None  # steps that the library was told to take; None: its own default
+    budget: int | None  # steps passed to the library; None: its default
     score: float
     seconds: float  # of the whole fit, compilation included
-    n_steps: int  # taken
+    n_steps: int  # of training
+    evaluation_steps: int  # environment steps of all evaluations during training
     evaluations: Sequence[tuple[int, float, float]]  # (steps, score, seconds)
     versions: dict[str, str]
-    session: str  # when the command was started that made the run ...
-    n_jobs: int  # ... and how many runs it made at a time
+    session: str  # start time of the command that made the run ...
+    n_jobs: int  # ... and the number of its runs at a time
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -80,7 +81,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Study:
-    """What the command line asked for."""
+    """The options of the command line."""
 
     tasks: Sequence[Task]
     seeds: Sequence[int]
@@ -95,10 +96,9 @@ class Study:
         return [library for library in task.libraries if library in self.libraries]
 
     def run(self, task: Task) -> Iterator[Run]:
-        """Make all runs of a task that the file does not know, and give all, as they are done.
+        """Yield all runs of a task: those in the file, and then the others as they finish.
 
-        The libraries take turns, seed by seed: one at a time, both meet the same busy spells of
-        the machine.
+        The libraries alternate, seed by seed, so that other load on the machine affects both.
         """
         finished = {run.key: run for run in read(self.file)}
         wanted = [
@@ -109,9 +109,9 @@ class Study:
         yield from (finished[key] for key in wanted if key in finished)
         missing = [key for key in wanted if key not in finished]
         if any(library != "ours" for _, library, _, _ in missing):
-            peers_python(self.peers)  # made now, not by several runs at once
+            peers_python(self.peers)  # before several runs at once do it
         jobs = [delayed(self._train)(task, *key[1:]) for key in missing]
-        # Threads are enough: each of them waits for a process.
+        # Threads suffice: each of them waits for a process.
         workers = Parallel(self.n_jobs, prefer="threads", return_as="generator_unordered")
         for run in workers(jobs):
             if self.file is not None:
@@ -125,7 +125,7 @@ class Study:
             arguments += ["--steps", budget]
         if task.is_table:
             arguments += ["--table"]
-        # Alone, a run may use the whole machine; together they share it.
+        # A single run may use the whole machine; several share it.
         n_threads = None if self.n_jobs == 1 else max((os.cpu_count() or 1) // self.n_jobs, 1)
         result = run_child("learn.py", *arguments, python=python, n_threads=n_threads)
         return Run(
@@ -134,7 +134,7 @@ class Study:
 
 
 def read(file: Path | None) -> list[Run]:
-    """Runs that were finished earlier."""
+    """Read the finished runs."""
     if file is None or not file.exists():
         return []
     return [Run(**json.loads(line)) for line in file.read_text().splitlines()]
@@ -145,8 +145,8 @@ def append(file: Path, run: Run) -> None:
         print(json.dumps(asdict(run)), file=lines)
 
 
-def pairs_in_turns(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
-    """Runs of ours and theirs with the same seed, made one after the other, nothing beside them."""
+def alternating_pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
+    """Pairs of our and their run with the same seed, made sequentially in the same session."""
     alone = [run for run in runs if run.n_jobs == 1]
     theirs = {(run.seed, run.session): run for run in alone if run.library != "ours"}
     ours = [run for run in alone if run.library == "ours" and (run.seed, run.session) in theirs]

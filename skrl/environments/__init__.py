@@ -1,4 +1,4 @@
-"""Environments: Gymnasium's, and academic worlds of our own."""
+"""Gymnasium's environments, as the learning loop uses them, and small academic worlds."""
 
 from skrl.environments import worlds
 from skrl.environments.gym_environment import GymEnvironment, as_environment

@@ -4,7 +4,7 @@ from typing import Any
 
 import gymnasium
 
-from skrl.base import Actions, Environment, States, Transitions
+from skrl.base import ActionMasks, Actions, Environment, States, Transitions
 from skrl.environments.backends import Backend
 from skrl.environments.opening import is_live, make_one, open_backend, replicate
 from skrl.environments.recording import animate, record_video
@@ -13,8 +13,10 @@ from skrl.environments.recording import animate, record_video
 class GymEnvironment(Environment):
     """One Gymnasium environment, or many side by side.
 
-    The environment is opened when it is first used. Whatever it is, its transitions are true:
-    `next_states` is the observation that followed the action, also at the end of an episode.
+    The environment is opened when it is first used. Its transitions are true: `next_states` is
+    the observation that followed the action, also at the end of an episode. If the first infos
+    have an ``"action_mask"``, as those of Taxi do, only the actions that the masks allow are
+    chosen and learned from.
 
     Parameters
     ----------
@@ -27,8 +29,8 @@ class GymEnvironment(Environment):
         - a list of those, except vector environments, which run side by side. Their spaces must
           be equal.
     n_envs : int, default=1
-        How many to run side by side. A live environment can be run only once; for a list and a
-        vector environment, whose numbers are known, leave it away.
+        How many to run side by side. A live environment can be run only once. Omit `n_envs` for
+        a list and for a vector environment: their length is used.
     render_mode : str or None, default=None
         Gymnasium's render mode: ``"human"`` opens a window, ``"rgb_array"`` makes `render` return
         frames. A live environment must have been made with it.
@@ -46,18 +48,24 @@ class GymEnvironment(Environment):
     n_envs_ : int
         Number of environments side by side.
     states : ndarray of shape (n_envs_, *state_shape)
-        Where each environment is now, after automatic resets. (A vector environment that resets
-        in the next step is an exception: after an episode's end that environment stays at the
-        last observation until the next step, see `skrl.base.Transitions.env_ids`.)
+        Where each environment is now, after automatic resets. (If a vector environment resets in
+        the next step, `states` holds the last observation of an ended episode until then, see
+        `skrl.base.Transitions.env_ids`.)
+    action_masks : ndarray of shape (n_envs_, n_actions), bool, or None
+        Which actions are allowed in `states`, by action index. None if the infos of the last
+        `reset` had no ``"action_mask"``.
     reward_threshold : float or None
         The mean return that counts as solved, if all environments publish the same one.
-    max_episode_steps : int or None
-        The time limit of an episode, if all environments publish the same one.
+    has_time_limit : bool
+        Whether every environment is known to cut its episodes off: it was registered with
+        ``max_episode_steps``, or has a `gymnasium.wrappers.TimeLimit` among its wrappers.
+    is_vectorized : bool
+        Whether all environments are computed at once, so that more of them take hardly longer.
 
     Raises
     ------
     TypeError
-        On first use, if `env` is none of the above.
+        On first use, if `env` has none of these forms.
     ValueError
         On first use, if the environment cannot be made, or its spaces are not supported.
 
@@ -123,16 +131,19 @@ class GymEnvironment(Environment):
         return (self._backend or self._open()).states
 
     @property
-    def reward_threshold(self) -> float | None:  # type: ignore[override]
-        """The mean return that counts as solved, if all environments publish the same one."""
-        threshold: float | None = self._open().published("reward_threshold")
-        return threshold
+    def action_masks(self) -> ActionMasks | None:  # type: ignore[override]
+        """Which actions are allowed in `states`; None means that all are."""
+        return (self._backend or self._open()).action_masks
 
     @property
-    def max_episode_steps(self) -> int | None:  # type: ignore[override]
-        """The time limit of an episode, if all environments publish the same one."""
-        limit: int | None = self._open().published("max_episode_steps")
-        return limit
+    def reward_threshold(self) -> float | None:  # type: ignore[override]
+        """The mean return that counts as solved, if all environments publish the same one."""
+        return self._open().reward_threshold()
+
+    @property
+    def has_time_limit(self) -> bool:  # type: ignore[override]
+        """Whether every environment is known to cut its episodes off."""
+        return self._open().has_time_limit()
 
     @property
     def is_vectorized(self) -> bool:  # type: ignore[override]
@@ -145,13 +156,18 @@ class GymEnvironment(Environment):
         Parameters
         ----------
         seed : int or None, default=None
-            Seeds every environment and its action space, each with a number of its own derived
-            by `numpy.random.SeedSequence`. None goes on with the random numbers where they are.
+            Seeds every environment and the action space. Each gets its own seed, derived by
+            `numpy.random.SeedSequence`. None continues the sequences of random numbers.
 
         Returns
         -------
         ndarray of shape (n_envs_, *state_shape), dtype of the state space
             The first states.
+
+        Raises
+        ------
+        ValueError
+            If the first infos have action masks of a wrong shape, or masks that allow nothing.
         """
         return self._open().reset(seed)
 
@@ -166,25 +182,25 @@ class GymEnvironment(Environment):
         Returns
         -------
         Transitions
-            One row per environment (see `skrl.base.Transitions.env_ids` for the exception), in
-            fresh arrays, except for `actions`, which is the array given. The discounts are 0
-            where the episode terminated and 1 elsewhere.
+            One row per environment (see `skrl.base.Transitions.env_ids` for the exception), with
+            `actions` as given. The discounts are 0 where the episode terminated and 1 elsewhere.
+            `next_action_masks` is given if `action_masks` is.
 
         Raises
         ------
         TypeError
-            If `actions` is no array of dtype int64.
+            If `actions` is not an array of dtype int64.
         ValueError
             If `actions` has the wrong shape or is out of range, if `reset` has not been called,
-            or if the environment gives a reward that is not finite.
+            or if the environment gives a reward that is not finite or a bad action mask.
         """
         return (self._backend or self._open()).step(actions)
 
     def replicate(self, n_envs: int, render_mode: str | None = None) -> "GymEnvironment":
-        """Give a fresh environment like this one, `n_envs` side by side, already open.
+        """Make a fresh environment like this one, `n_envs` side by side, and open it.
 
-        An id, a spec or a factory makes them anew; the items of a list are repeated until there
-        are enough; a live environment is copied or, where that fails, made from its spec.
+        An id, a spec or a factory is made again. The items of a list are repeated until there
+        are enough. A live environment is copied or, if that fails, made from its spec.
 
         Parameters
         ----------
@@ -202,20 +218,21 @@ class GymEnvironment(Environment):
         ------
         ValueError
             If a live environment can be neither copied nor made from a spec, or if the
-            environment does not know the render mode.
+            environment does not have the render mode.
         """
         env, n_envs = replicate(self.env, n_envs, render_mode)
         replica = GymEnvironment(env, n_envs=n_envs, render_mode=render_mode)
-        replica._open()
+        backend = replica._open()
+        backend.made = [backend.env]  # also a copy of a live vector environment
         return replica
 
     def render(self) -> Any:
-        """Show the first environment as its render mode says.
+        """Show the first environment in its render mode.
 
         Returns
         -------
         ndarray of shape (height, width, 3), dtype uint8, or None
-            The frame, for the render mode "rgb_array"; other modes are up to the environment.
+            The frame, for the render mode "rgb_array"; other modes depend on the environment.
 
         Raises
         ------
@@ -225,7 +242,7 @@ class GymEnvironment(Environment):
         return self._open().render()
 
     def make_single(self, render_mode: str) -> gymnasium.Env[Any, Any]:
-        """Make one fresh Gymnasium environment like (the first of) these.
+        """Make one fresh Gymnasium environment like this one, or like the first one of many.
 
         Parameters
         ----------
@@ -250,13 +267,13 @@ class GymEnvironment(Environment):
     animate = animate
 
     def close(self) -> None:
-        """Close what was opened; a live environment that was passed in stays open."""
+        """Close all environments that were made; a live environment passed in stays open."""
         if self._backend is not None:
             self._backend.close()
             self._backend = None
 
     def set_params(self, **params: Any) -> "GymEnvironment":
-        """Set parameters, as in scikit-learn, and close what had been opened with the old ones."""
+        """Set parameters, as in scikit-learn, and close what was opened with the old ones."""
         if params:
             self.close()
         super().set_params(**params)
@@ -269,7 +286,7 @@ class GymEnvironment(Environment):
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what can be opened again: it may hold a window or a process."""
+        """Omit what can be opened again: it may hold a window or a process."""
         state = dict(super().__getstate__())
         if not is_live(self.env):
             state.pop("_backend", None)
@@ -277,7 +294,7 @@ class GymEnvironment(Environment):
 
 
 def as_environment(env: Any) -> Environment:
-    """Wrap anything that stands for an environment; an `Environment` stays as it is.
+    """Wrap anything that describes an environment; an `Environment` is returned as it is.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Environments as data: many recipes, each with a seed of its own, as scikit-learn's X."""
+"""Environments as data: many recipes, each with its own seed, as scikit-learn's X."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,11 +11,11 @@ from numpy.random import SeedSequence
 
 @dataclass(frozen=True)
 class EnvironmentItem:
-    """A recipe for an environment whose episodes are its own: one sample of a data set.
+    """A recipe for an environment with its own episodes: one sample of a data set.
 
-    Calling it makes the environment. Whatever seed that is then reset with, the item's own seed is
-    mixed into it: two items never play the same episodes, and an item always plays the same ones
-    for the same seed.
+    Calling it makes the environment. The item's own seed is mixed into every seed that the
+    environment is reset with: two items never play the same episodes, and an item always plays
+    the same ones for the same seed.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class EnvironmentItem:
 
 
 class OwnSeed(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Mixes a number of its own into the seed of every reset.
+    """Mixes its own number into the seed of every reset.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class OwnSeed(gymnasium.Wrapper[Any, Any, Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode; without a seed, go on with the random numbers where they are."""
+        """Begin an episode; without a seed, continue the sequence of random numbers."""
         if seed is not None:
             seed = int(SeedSequence([self.own_seed, seed]).generate_state(1)[0])
         return self.env.reset(seed=seed, options=options)
@@ -73,8 +73,8 @@ class OwnSeed(gymnasium.Wrapper[Any, Any, Any, Any]):
 def make_envs(env_id: str, n: int, *, seed: int = 0, **kwargs: Any) -> list[EnvironmentItem]:
     """Make a data set of environments: what scikit-learn calls X.
 
-    Folds of model selection are then folds over environments: an agent is trained in some, and
-    scored in others that it has never seen.
+    Folds of model selection are then folds over environments: an agent is trained in some of
+    them, and scored in the others.
 
     Parameters
     ----------
@@ -83,16 +83,15 @@ def make_envs(env_id: str, n: int, *, seed: int = 0, **kwargs: Any) -> list[Envi
     n : int
         How many items.
     seed : int, default=0
-        From which the items' own seeds are drawn.
+        The items' own seeds are drawn from it.
     **kwargs : object
-        Arguments of `gymnasium.make`, such as ``is_slippery=False``. One that is a function is
-        called for every item, with a `numpy.random.Generator` of the item's own, and gives that
-        item's value: so every item can be a level of its own.
+        Arguments of `gymnasium.make`, such as ``is_slippery=False``. A function is called for
+        every item, with the item's own `numpy.random.Generator`, and returns the item's value.
 
     Returns
     -------
     list of EnvironmentItem
-        Light, picklable recipes. `QLearningAgent.fit` trains on all of them side by side, `score`
+        Picklable recipes. `QLearningAgent.fit` trains on all of them side by side, and `score`
         averages over them.
 
     Raises
@@ -110,7 +109,7 @@ def make_envs(env_id: str, n: int, *, seed: int = 0, **kwargs: Any) -> list[Envi
     >>> cross_val_score(agent, make_envs("CartPole-v1", n=6), cv=3).shape
     (3,)
 
-    Lakes whose holes are elsewhere:
+    Three lakes with different holes:
 
     >>> from gymnasium.envs.toy_text.frozen_lake import generate_random_map
     >>> lakes = make_envs(

@@ -1,8 +1,7 @@
-"""Open whatever a user calls an environment, and find out how to make more of the same.
+"""Open what a user passes as an environment, and find out how to make more of the same.
 
-Two words are used throughout. A *recipe* (an id, a spec or a factory) makes any number of fresh
-environments, which are ours to close. A *live* environment exists already and belongs to the
-user.
+A *recipe* (an id, a spec or a factory) makes any number of fresh environments, which the backend
+closes. A *live* environment exists already; the user closes it.
 """
 
 import contextlib
@@ -19,9 +18,11 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 
-from skrl.environments.backends import Backend, SingleBackend, VectorBackend, describe
+from skrl.arrays import describe
+from skrl.environments.backends import Backend, SingleBackend
+from skrl.environments.vector_backend import VectorBackend
 
-# What a vector environment's spec says on top of that of one environment.
+# Arguments in the spec of a vector environment that the spec of one environment does not have.
 VECTOR_KEYS = ("num_envs", "vectorization_mode", "vector_kwargs")
 
 
@@ -38,47 +39,56 @@ def open_backend(env: Any, n_envs: Any, render_mode: str | None) -> Backend:
     Raises
     ------
     TypeError
-        If `env`, or what a factory gives, is nothing that can be opened.
+        If `env`, or what a factory returns, cannot be opened.
     ValueError
         If `env` cannot be made, not that often, or not with that render mode.
     """
     check_n_envs(n_envs)
+    made: list[Any] = []
+    try:
+        return _open(env, n_envs, render_mode, made)
+    except BaseException:
+        for one in made:
+            one.close()
+        raise
+
+
+def _open(env: Any, n_envs: int, render_mode: str | None, made: list[Any]) -> Backend:
+    """Open `env`, and append each environment to `made` as soon as it is made."""
     if isinstance(env, VectorEnv):
         check_size(n_envs, env.num_envs, "a vector environment")
         check_live_render_mode(env, render_mode)
         return VectorBackend(env)
+    if isinstance(env, str | EnvSpec):
+        opened = make_registered(env, n_envs, render_mode)
+        made.append(opened)
+        backend = VectorBackend if isinstance(opened, VectorEnv) else SingleBackend
+        return backend(opened, made)
     if isinstance(env, list | tuple):
         check_size(n_envs, len(env), "a list")
         check_not_split(env)
-        made = [make_one(item, render_mode) for item in env]
-        ours = [one for one, item in zip(made, env, strict=True) if not is_live(item)]
-        return put_side_by_side(made, ours)
-    if isinstance(env, str | EnvSpec):
-        opened = make_registered(env, n_envs, render_mode)
-        backend = VectorBackend if isinstance(opened, VectorEnv) else SingleBackend
-        return backend(opened, made=[opened])
-    if isinstance(env, gymnasium.Env):
-        if n_envs > 1:
-            raise ValueError(
-                f"One live environment cannot be run {n_envs} times side by side: pass its id or "
-                "a function that makes it, for instance "
-                f"GymEnvironment(lambda: MyEnv(), n_envs={n_envs})."
-            )
-        return SingleBackend(make_one(env, render_mode))
-    made = [make_one(env, render_mode) for _ in range(n_envs)]
-    return put_side_by_side(made, ours=made)
+    elif isinstance(env, gymnasium.Env) and n_envs > 1:
+        raise ValueError(
+            f"One live environment cannot be run {n_envs} times side by side: pass its id or "
+            "a function that makes it, for instance "
+            f"GymEnvironment(lambda: MyEnv(), n_envs={n_envs})."
+        )
+    envs = []
+    for item in env if isinstance(env, list | tuple) else [env] * n_envs:
+        envs.append(make_one(item, render_mode))
+        if not is_live(item):
+            made.append(envs[-1])
+    return put_side_by_side(envs, made)
 
 
-def put_side_by_side(
-    envs: list[gymnasium.Env[Any, Any]], ours: list[gymnasium.Env[Any, Any]]
-) -> Backend:
-    """Run environments, which must be alike, side by side."""
+def put_side_by_side(envs: list[gymnasium.Env[Any, Any]], made: list[Any]) -> Backend:
+    """Run environments, which must be alike, side by side; `made` are those to close."""
     if len(envs) == 1:
-        return SingleBackend(envs[0], ours)
+        return SingleBackend(envs[0], made)
     if len({id(env) for env in envs}) < len(envs):
         raise ValueError(
-            "The same environment object came twice; side by side each must be an object of its "
-            "own. (Does the factory always return the same one?)"
+            "The same environment object came twice; each environment side by side must be its "
+            "own object. (Does the factory always return the same one?)"
         )
     for name in ("observation_space", "action_space"):
         first = getattr(envs[0], name)
@@ -88,20 +98,20 @@ def put_side_by_side(
                     f"Environments side by side must have equal spaces, but the {name} of "
                     f"{envs[0]} is {first} and that of {env} is {getattr(env, name)}."
                 )
-    # Of Gymnasium's ways to reset, this one loses no step, and no last observation either (an
-    # environment that always returns the same array overwrites it in SAME_STEP mode).
+    # DISABLED loses no step, and no last observation either. (In SAME_STEP mode, an environment
+    # that always returns the same array overwrites it.)
     functions = [partial(give, env) for env in envs]
     vector_env = SyncVectorEnv(functions, autoreset_mode=AutoresetMode.DISABLED)
-    return VectorBackend(vector_env, ours)
+    return VectorBackend(vector_env, made)
 
 
 def give(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
-    """Return `env`: with `partial` a function without arguments, which unlike a lambda pickles."""
+    """Return `env`. Unlike a lambda, a `partial` of this function can be pickled."""
     return env
 
 
 def make_one(env: Any, render_mode: str | None) -> gymnasium.Env[Any, Any]:
-    """Make a single environment from a recipe, or give the live one."""
+    """Make a single environment from a recipe, or return the live one."""
     if isinstance(env, gymnasium.Env):
         check_live_render_mode(env, render_mode)
         return env
@@ -143,7 +153,7 @@ def make_single(env: str | EnvSpec, kwargs: dict[str, Any]) -> gymnasium.Env[Any
         if "max_episode_steps" in env.kwargs:
             kwargs = {"max_episode_steps": env.kwargs["max_episode_steps"], **kwargs}
         env = without(env, "wrappers", "max_episode_steps")
-    # What Gymnasium's checker warns of is an error here anyway, or makes no difference.
+    # What Gymnasium's checker would warn of raises an error here, or makes no difference.
     made = gymnasium.make(env, disable_env_checker=True, **kwargs)
     for wrapper in wrappers:
         made = wrapper(made)
@@ -153,7 +163,7 @@ def make_single(env: str | EnvSpec, kwargs: dict[str, Any]) -> gymnasium.Env[Any
 def make_vector(
     env: str | EnvSpec, n_envs: int, kwargs: dict[str, Any]
 ) -> VectorEnv[Any, Any, Any]:
-    """Make n environments from Gymnasium's registry, by the fastest way that there is."""
+    """Make n environments from Gymnasium's registry, in the fastest way available."""
     try:
         # Some environments, such as CartPole, compute all n at once.
         return gymnasium.make_vec(env, n_envs, "vector_entry_point", **kwargs)
@@ -164,7 +174,7 @@ def make_vector(
 
 
 def call_factory(factory: Callable[..., Any], render_mode: str | None) -> gymnasium.Env[Any, Any]:
-    """Make an environment by a user's function, with a render mode if it takes one."""
+    """Make an environment with a user's function, with a render mode if it takes one."""
     env = factory()
     if not isinstance(env, gymnasium.Env):
         raise TypeError(
@@ -181,10 +191,10 @@ def call_factory(factory: Callable[..., Any], render_mode: str | None) -> gymnas
         return made
     made.close()
     raise ValueError(
-        f"render_mode={render_mode!r} was asked for, but the function {factory!r} returned an "
-        f"environment with render_mode={made.render_mode!r}. Have it make the environment with "
-        f"render_mode={render_mode!r} or take render_mode as an argument. Possible for this "
-        f"environment are: {modes}."
+        f"Expected render_mode={render_mode!r}, but the function {factory!r} returned an "
+        f"environment with render_mode={made.render_mode!r}. Make the environment with "
+        f"render_mode={render_mode!r} there, or take render_mode as an argument. Possible for "
+        f"this environment are: {modes}."
     )
 
 
@@ -197,21 +207,19 @@ def check_n_envs(n_envs: Any) -> None:
 
 
 def check_size(n_envs: int, size: int, kind: str) -> None:
-    """Raise a ValueError if `n_envs` contradicts the number of environments that are there."""
+    """Raise a ValueError if `n_envs` contradicts the number of environments given."""
     if size < 1:
         raise ValueError("The list of environments is empty; give at least one.")
     if n_envs not in (1, size):
-        raise ValueError(
-            f"n_envs={n_envs} contradicts {kind} of {size} environments: leave n_envs away."
-        )
+        raise ValueError(f"n_envs={n_envs} contradicts {kind} of {size} environments: omit n_envs.")
 
 
 def check_not_split(env: Any) -> None:
-    """Raise a ValueError if a list holds the characters of an id."""
+    """Raise a ValueError if a list consists of the characters of an id."""
     if all(isinstance(item, str) and len(item) == 1 for item in env):
         raise ValueError(
-            f"Got single characters as environments: {list(env)}. Model selection takes a string "
-            "apart, as it does with every sequence: give it a list of environments, such as "
+            f"Got single characters as environments: {list(env)}. Model selection splits a "
+            "string, as it does with every sequence: pass a list of environments, such as "
             "['CartPole-v1'] * 6 or skrl.make_envs('CartPole-v1', n=6)."
         )
 
@@ -220,7 +228,7 @@ def check_live_render_mode(env: Any, render_mode: str | None) -> None:
     """Raise a ValueError unless a live environment has the render mode."""
     if render_mode not in (None, env.render_mode):
         raise ValueError(
-            f"render_mode={render_mode!r} was asked for, but the environment {env} was made with "
+            f"Expected render_mode={render_mode!r}, but the environment {env} was made with "
             f"render_mode={env.render_mode!r}: make it with render_mode={render_mode!r}. Possible "
             f"for this environment are: {env.metadata.get('render_modes', [])}."
         )
@@ -230,7 +238,7 @@ def check_registered_render_mode(env: str | EnvSpec, render_mode: str) -> None:
     """Raise a ValueError if Gymnasium cannot make the environment with the render mode."""
     with make_single(env, {}) as probe:
         modes = list(probe.metadata.get("render_modes", []))
-    # Gymnasium shows frames in a window and collects them in a list by itself.
+    # Gymnasium itself shows frames in a window and collects them in a list.
     shown = ["human"] if "rgb_array" in modes else []
     if render_mode not in [*modes, *shown] and render_mode.removesuffix("_list") not in modes:
         name = env if isinstance(env, str) else env.id
@@ -249,7 +257,7 @@ def replicate(env: Any, n_envs: int, render_mode: str | None) -> tuple[Any, int]
     n_envs : int
         How many to run side by side.
     render_mode : str or None
-        The render mode of the new ones.
+        The render mode of the new environments.
 
     Returns
     -------
@@ -259,7 +267,7 @@ def replicate(env: Any, n_envs: int, render_mode: str | None) -> tuple[Any, int]
     Raises
     ------
     ValueError
-        If `env` is live and can be neither copied nor made anew.
+        If `env` is live and can be neither copied nor made again.
     """
     check_n_envs(n_envs)
     if isinstance(env, list | tuple):
@@ -267,14 +275,14 @@ def replicate(env: Any, n_envs: int, render_mode: str | None) -> tuple[Any, int]
         return [recipe_for(item, render_mode) for item in items], 1
     if not isinstance(env, VectorEnv):
         return recipe_for(env, render_mode), n_envs
-    # A wrapper around a vector environment is not recorded in its spec: it would get lost.
+    # The spec of a wrapped vector environment does not record the wrapper.
     if env.spec is not None and not isinstance(env, VectorWrapper):
         return without(env.spec, "render_mode"), n_envs
     problem = f"it has {env.num_envs} environments and render_mode={env.render_mode!r}"
     if n_envs == env.num_envs and render_mode in (None, env.render_mode):
         try:
             return copy.deepcopy(env), 1
-        except Exception as error:  # whatever a user's object raises
+        except Exception as error:  # a user's object may raise anything
             problem = f"copying it failed: {error}"
     raise ValueError(
         f"Cannot make {n_envs} environments with render_mode={render_mode!r} from the vector "
@@ -284,17 +292,17 @@ def replicate(env: Any, n_envs: int, render_mode: str | None) -> tuple[Any, int]
 
 
 def recipe_for(env: Any, render_mode: str | None) -> Any:
-    """Give a recipe for fresh environments like the single environment `env`."""
+    """Find a recipe for fresh environments like the single environment `env`."""
     if isinstance(env, EnvSpec):
         return without(env, "render_mode")
     if not isinstance(env, gymnasium.Env):
         return env
     problem = f"it was made with render_mode={env.render_mode!r}"
-    # Nobody wants a window for each copy unless it was asked for.
+    # A copy opens a window only on request.
     if render_mode == env.render_mode or (render_mode is None and env.render_mode != "human"):
         try:
             return partial(copy_of, copy.deepcopy(env))
-        except Exception as error:  # whatever a user's object raises
+        except Exception as error:  # a user's object may raise anything
             problem = f"copying it failed: {error}"
     if env.spec is not None:
         return without(env.spec, "render_mode")
@@ -305,7 +313,7 @@ def recipe_for(env: Any, render_mode: str | None) -> Any:
 
 
 def copy_of(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
-    """Copy an environment, but not its random numbers: side by side, copies should differ."""
+    """Copy an environment, but not its random numbers: copies side by side should differ."""
     fresh = copy.deepcopy(env)
     fresh.unwrapped.np_random = np.random.default_rng()
     return fresh

@@ -1,7 +1,7 @@
-"""Watch an agent: record its episodes to a video file, or play them at once.
+"""Watch an agent: record its episodes to a video file, or play them on the screen.
 
-Both drive a fresh Gymnasium environment made for the purpose, so that they disturb no training
-run, and no automatic reset hides the last picture of an episode.
+Both use a fresh Gymnasium environment. They do not disturb a training run, and no automatic reset
+hides the last frame of an episode.
 """
 
 import os
@@ -21,15 +21,17 @@ from gymnasium.error import DependencyNotInstalled
 from gymnasium.wrappers import HumanRendering
 from jaxtyping import UInt8
 
+from skrl.arrays import describe
+
 Frame = UInt8[np.ndarray, "height width 3"]
 
-# Frames per second of an environment whose metadata does not say.
+# Frames per second of an environment without metadata["render_fps"].
 DEFAULT_FPS = 30
 
 
 @runtime_checkable
 class Recordable(Protocol):
-    """What an environment offers so that it can be watched."""
+    """An environment that can be watched."""
 
     def make_single(self, render_mode: str) -> gymnasium.Env[Any, Any]:
         """Make one fresh Gymnasium environment with this render mode."""
@@ -37,10 +39,10 @@ class Recordable(Protocol):
 
 @runtime_checkable
 class Actor(Protocol):
-    """What can be watched: anything that chooses actions."""
+    """Anything that chooses actions."""
 
     def predict(self, observation: Any) -> Any:
-        """Choose an action for an observation, both as the Gymnasium environment has them."""
+        """Choose an action for an observation, both in the environment's own spaces."""
 
 
 def record_video(
@@ -55,41 +57,40 @@ def record_video(
 ) -> Path:
     """Record episodes of an agent to a video file.
 
-    The video shows the first state of each episode and the state after every step, the last one
-    included. Neither a screen nor a window is needed.
+    The video shows the first state of each episode and the state after every step, including the
+    last one. It needs neither a screen nor a window.
 
     Parameters
     ----------
     environment : Environment
-        Where the agent acts. It is not touched: a fresh one like it is recorded.
+        Where the agent acts. It is not changed: a fresh environment like it is recorded.
     agent : object with a method ``predict(observation) -> action``, or None
         Chooses the actions, such as a `QLearningAgent`. None acts at random.
     path : str or path-like
-        The file to write: ``.mp4`` (H.264, plays everywhere) or ``.gif`` (loops for ever; 50
-        frames per second at most, since viewers slow down whatever is faster).
+        The file to write: ``.mp4`` (H.264) or ``.gif`` (loops indefinitely; at most 50 frames
+        per second, because viewers slow down faster ones).
     n_episodes : int
-        How many episodes to record, one after the other.
+        How many episodes to record.
     max_steps : int or None
-        Cut every episode off after so many steps. None goes on until it ends.
+        Cut every episode off after this many steps. None plays until it ends.
     fps : float or None
-        Frames per second. None takes what the environment suggests
-        (``metadata["render_fps"]``), or else 30.
+        Frames per second. None stands for the environment's ``metadata["render_fps"]``, or 30.
     seed : int or None
-        Makes the recording repeatable: seeds the environment and the random actions.
+        Seeds the environment and the random actions.
 
     Returns
     -------
     pathlib.Path
-        The file written. It appears once it is complete: when something goes wrong, nothing is
-        left behind, and an earlier file of that name stays as it was.
+        The file written. If an error is raised, no file is left behind, and an earlier file of
+        that name is not changed.
 
     Raises
     ------
     ValueError
-        If the file's kind is unknown or its folder does not exist, a number is out of range, or
-        the environment cannot draw itself.
+        If the file name has another suffix or its folder does not exist, a number is out of
+        range, or the environment cannot render.
     TypeError
-        If the agent cannot predict.
+        If the agent has no method `predict`.
     """
     path = Path(path)
     if path.suffix.lower() not in WRITERS:
@@ -98,8 +99,7 @@ def record_video(
         raise ValueError(f"There is no folder {str(path.parent)!r} to write {path.name!r} to.")
     check_arguments(agent, n_episodes, max_steps, fps)
     if not has_screen():
-        # pygame, which draws most of Gymnasium's environments, looks for a screen even where it
-        # only draws to memory, and may complain when it finds none.
+        # pygame looks for a screen even if it only draws to memory, and may fail without one.
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
     part = path.with_name(f"{path.stem}.part{path.suffix}")
@@ -128,30 +128,29 @@ def animate(
     Parameters
     ----------
     environment : Environment
-        Where the agent acts. It is not touched: a fresh one like it is shown.
+        Where the agent acts. It is not changed: a fresh environment like it is shown.
     agent : object with a method ``predict(observation) -> action``, or None
         Chooses the actions, such as a `QLearningAgent`. None acts at random.
     n_episodes : int
-        How many episodes to play, one after the other.
+        How many episodes to play.
     max_steps : int or None
-        Cut every episode off after so many steps. None goes on until it ends.
+        Cut every episode off after this many steps. None plays until it ends.
     fps : float or None
-        Frames per second. None takes what the environment suggests
-        (``metadata["render_fps"]``), or else 30.
+        Frames per second. None stands for the environment's ``metadata["render_fps"]``, or 30.
     seed : int or None
-        Makes the episodes repeatable: seeds the environment and the random actions.
+        Seeds the environment and the random actions.
 
     Raises
     ------
     ValueError
         If there is neither a notebook nor a screen, a number is out of range, or the environment
-        cannot draw itself.
+        cannot render.
     TypeError
-        If the agent cannot predict.
+        If the agent has no method `predict`.
     """
     check_arguments(agent, n_episodes, max_steps, fps)
     if in_notebook():
-        ipython = import_module("IPython.display")  # comes with the notebook, not with skrl
+        ipython = import_module("IPython.display")  # installed with the notebook, not with skrl
         with tempfile.TemporaryDirectory() as folder:
             path = record_video(
                 environment,
@@ -171,21 +170,21 @@ def animate(
         with (
             readable_errors(),
             make_drawing(environment, fps) as env,
-            HumanRendering(env) as window,  # shows every frame as soon as it is drawn
+            HumanRendering(env) as window,  # shows every frame after each step
         ):
             for _ in play(window, agent, n_episodes, max_steps, seed):
                 pass
-            # The window closes next; until then the last frame is due its time as well.
+            # Show the last frame as long as the others before the window closes.
             time.sleep(1 / window.metadata["render_fps"])
     else:
         raise ValueError(
-            "Nothing to show an animation on here: no notebook and no screen. "
-            "record_video(agent, 'episode.mp4') writes one to a file."
+            "There is neither a notebook nor a screen to show an animation on. Write it to a "
+            "file instead: record_video(agent, 'episode.mp4')."
         )
 
 
 def check_arguments(agent: Any, n_episodes: int, max_steps: int | None, fps: float | None) -> None:
-    """Refuse what cannot be played."""
+    """Raise an error if an argument is invalid."""
     if agent is not None and not hasattr(agent, "predict"):
         raise TypeError(
             "agent must have a method predict(observation) that returns an action, or be None for "
@@ -201,7 +200,7 @@ def check_arguments(agent: Any, n_episodes: int, max_steps: int | None, fps: flo
 
 def in_notebook() -> bool:
     """Whether this code runs in a Jupyter notebook or something like it."""
-    # Where there is a notebook, IPython has been imported already.
+    # A notebook has already imported IPython.
     ipython = sys.modules.get("IPython")
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
@@ -215,7 +214,7 @@ def has_screen() -> bool:
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Turn Gymnasium's own error about a missing package into one of the usual kind."""
+    """Turn Gymnasium's error about a missing package into a ValueError."""
     try:
         yield
     except DependencyNotInstalled as error:
@@ -223,7 +222,7 @@ def readable_errors() -> Iterator[None]:
 
 
 def make_drawing(environment: Recordable, fps: float | None) -> gymnasium.Env[Any, Any]:
-    """Make a fresh environment that draws itself, at ``metadata["render_fps"]``."""
+    """Make a fresh environment that renders arrays, with ``metadata["render_fps"]``."""
     env = environment.make_single("rgb_array")
     fps = fps or env.metadata.get("render_fps", DEFAULT_FPS)
     env.metadata = {**env.metadata, "render_fps": fps}
@@ -237,7 +236,7 @@ def play(
     max_steps: int | None,
     seed: int | None,
 ) -> Iterator[None]:
-    """Play episodes in `env`, and stop for a moment whenever there is something new to see."""
+    """Play episodes in `env`, and yield after each reset and step."""
     env.action_space.seed(seed)
     for episode in range(n_episodes):
         observation, _ = env.reset(seed=seed if episode == 0 else None)
@@ -251,37 +250,30 @@ def play(
 
 
 def frames(env: gymnasium.Env[Any, Any], moments: Iterator[None]) -> Iterator[Frame]:
-    """Draw `env` at each of the moments."""
+    """Render `env` at each of the moments."""
     shape = None
     for _ in moments:
         frame = env.render()
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape[2:] != (3,):
             raise ValueError(
-                f"{env} cannot be recorded: with render_mode='rgb_array', its render() must give "
-                "a picture, an array of shape (height, width, 3) and dtype uint8; it gave "
+                f"{env} cannot be recorded: with render_mode='rgb_array', its render() must "
+                "return an array of shape (height, width, 3) and dtype uint8; it gave "
                 f"{describe(frame)}."
             )
         shape = shape or frame.shape
         if frame.shape != shape:
             raise ValueError(
-                f"{env} cannot be recorded: its pictures change their shape from {shape} to "
+                f"{env} cannot be recorded: its frames change their shape from {shape} to "
                 f"{frame.shape}."
             )
         yield np.ascontiguousarray(frame)
 
 
-def describe(thing: Any) -> str:
-    """Say in a few words what a thing is."""
-    if isinstance(thing, np.ndarray):
-        return f"an array of shape {thing.shape} and dtype {thing.dtype}"
-    return f"{thing!r:.80}"
-
-
 def write_mp4(path: Path, frames: Iterator[Frame], fps: float) -> None:
-    """Write frames to an MP4 file, one by one."""
+    """Write frames to an MP4 file."""
     from imageio_ffmpeg import write_frames
 
-    # H.264 stores colors for blocks of 2x2 pixels: an odd edge is doubled to make it even.
+    # H.264 stores colors for blocks of 2x2 pixels: repeat the last row or column of an odd size.
     even = (np.pad(f, ((0, len(f) % 2), (0, f.shape[1] % 2), (0, 0)), "edge") for f in frames)
     first = next(even)
     height, width, _ = first.shape
@@ -294,7 +286,7 @@ def write_mp4(path: Path, frames: Iterator[Frame], fps: float) -> None:
 
 
 def write_gif(path: Path, frames: Iterator[Frame], fps: float) -> None:
-    """Write frames to a GIF file that loops for ever."""
+    """Write frames to a GIF file that loops indefinitely."""
     from PIL import Image
 
     images = (Image.fromarray(frame) for frame in frames)

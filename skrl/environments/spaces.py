@@ -1,7 +1,7 @@
 """Translate between an environment's spaces and the arrays of the learning loop.
 
-Environments speak in observations and actions of many kinds; the learning loop knows only arrays
-of states and indices of actions (see `skrl.base`). One class for each direction:
+Environments have observations and actions of many kinds. The learning loop has only arrays of
+states and indices of actions (see `skrl.base`). There is one class for each direction:
 
 - `StateTranslator`: observations become an array of states, one row per environment;
 - `ActionTranslator`: action indices 0, 1, ..., n_actions - 1 become the environment's actions.
@@ -15,15 +15,17 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float32, Int64, Shaped
 
+from skrl.arrays import describe, one_hot
+
 MAX_ENUMERATED_ACTIONS = 10_000
 
 
 class StateTranslator:
     """Translates observations into states.
 
-    What is counted (Discrete, MultiDiscrete) counts from 0 afterwards; Dict and Tuple, nested as
-    well, become one flat float32 array, in which a Discrete part is one-hot encoded, as
-    `gymnasium.spaces.flatten` does it; Box and MultiBinary stay as they are.
+    Discrete and MultiDiscrete observations are shifted to count from 0. Dict and Tuple
+    observations, nested as well, are flattened to one float32 array, with Discrete parts one-hot
+    encoded, as `gymnasium.spaces.flatten` does it. Box and MultiBinary observations stay the same.
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ class StateTranslator:
         self.shape = (n_envs, *(self.state_space.shape or ()))
         self.n_axes = len(self.shape)
         self.is_nested = isinstance(space, spaces.Dict | spaces.Tuple)
-        # Most counted spaces start at 0 already, and then there is nothing to subtract.
+        # Most Discrete spaces start at 0, so there is nothing to subtract.
         self.start = getattr(space, "start", 0)
         self.is_shifted = bool(np.any(self.start))
 
@@ -71,8 +73,8 @@ class StateTranslator:
         Parameters
         ----------
         observations : array-like, dict or tuple
-            A batch, as a vector environment gives it. If `n_envs` is 1, a bare observation
-            without the batch axis will do as well.
+            A batch, as a vector environment gives it. If `n_envs` is 1, the batch axis may be
+            missing.
 
         Returns
         -------
@@ -82,21 +84,21 @@ class StateTranslator:
         Raises
         ------
         ValueError
-            If the observations are not of the shape that their space promises.
+            If the observations do not have the shape of their space.
         """
         if self.is_nested:
             states = flatten_batch(self.space, observations, self.n_envs)
         else:
-            # One call does three jobs: it copies (an environment may reuse its array), gives
-            # the space's own dtype, and puts the batch axis in front where it is missing.
+            # This copies (an environment may reuse its array), converts to the dtype of the
+            # space, and adds the batch axis if it is missing.
             states = np.array(observations, dtype=self.dtype, ndmin=self.n_axes)
             if self.is_shifted:
                 states -= self.start
         if states.shape != self.shape:
             raise ValueError(
                 f"Observations of shape {states.shape} do not fit the observation space "
-                f"{self.space}: expected {self.shape}, where the first axis counts the "
-                "observations. If the environment gave them, correct its observation_space."
+                f"{self.space}: expected {self.shape}, with one observation per row. If the "
+                "environment gave them, correct its observation_space."
             )
         return states
 
@@ -104,9 +106,8 @@ class StateTranslator:
 class ActionTranslator:
     """Translates action indices into the environment's own actions.
 
-    Q-learning knows actions by their index. A Discrete space merely counts from elsewhere; of a
-    MultiDiscrete or MultiBinary space every combination is one action, in lexicographic order
-    (the last component changes fastest).
+    The index of a Discrete action counts from 0. In a MultiDiscrete or MultiBinary space each
+    combination is one action, in lexicographic order (the last component changes fastest).
 
     Parameters
     ----------
@@ -150,7 +151,7 @@ class ActionTranslator:
             hint = ""
             if isinstance(space, spaces.Box):
                 hint = (
-                    " Q-learning needs a finite set of actions; discretise it, for instance: "
+                    " Q-learning needs a finite set of actions; discretise it, for instance with "
                     "gymnasium.wrappers.TransformAction(env, lambda index: my_actions[index], "
                     "gymnasium.spaces.Discrete(len(my_actions)))."
                 )
@@ -196,7 +197,7 @@ class ActionTranslator:
 
 
 def state_space_of(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
-    """Give the space of the states that observations from `space` are translated into."""
+    """Find the space of the states that observations of `space` are translated into."""
     check_observation_space(space)
     if isinstance(space, spaces.Discrete):
         return spaces.Discrete(space.n, dtype=space.dtype)
@@ -204,8 +205,8 @@ def state_space_of(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
         return spaces.MultiDiscrete(space.nvec, dtype=space.dtype)
     if isinstance(space, spaces.Dict | spaces.Tuple):
         flat = spaces.flatten_space(space)
-        assert isinstance(flat, spaces.Box)  # so it is for every space that passed the check
-        # A bound beyond the largest float32 becomes infinity, which is what it means.
+        assert isinstance(flat, spaces.Box)  # true for every space that passed the check
+        # A bound beyond the largest float32 becomes infinity.
         with np.errstate(over="ignore"):
             low, high = flat.low.astype(np.float32), flat.high.astype(np.float32)
         return spaces.Box(low, high, dtype=np.float32)
@@ -250,24 +251,63 @@ def to_states(
     Raises
     ------
     ValueError
-        If the shape is not that of an observation or of a batch, or a number is not finite.
+        If they are not observations of this space: they have another shape, are not numbers, are
+        not finite, or are outside of a Discrete or MultiDiscrete space.
     """
-    part_space, part = _first_part(space, observations)
-    shape, expected = np.shape(part), part_space.shape or ()
-    is_single = shape == expected
-    if not is_single and shape[1:] != expected:
+    if _is_from_reset(space, observations):
+        raise ValueError(
+            "Expected an observation, got a tuple of an observation and a dict. It looks like "
+            "what reset() returns: pass the observation only, "
+            "`observation, info = env.reset()`."
+        )
+    try:
+        part_space, part = _first_part(space, observations)
+        shape, expected = np.shape(part), part_space.shape or ()
+        is_single = shape == expected
+        is_right = is_single or (len(shape) > 0 and shape[1:] == expected)
+        if is_right:
+            m = 1 if is_single else shape[0]
+            states = StateTranslator(space, m).translate(observations)
+    except (IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected an observation of the space {space}, or a batch of them, got "
+            f"{describe(observations)}. ({error})"
+        ) from error
+    if not is_right:
         raise ValueError(
             f"Expected one observation of shape {expected}, or a batch of shape "
             f"{('m', *expected)}, got an array of shape {shape}."
         )
-    states = StateTranslator(space, 1 if is_single else shape[0]).translate(observations)
     if not np.isfinite(states).all():
         raise ValueError("The observations contain NaN or infinity.")
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        _check_counted(space, observations, states)
     return states, is_single
 
 
+def _is_from_reset(space: gymnasium.Space[Any], observations: Any) -> bool:
+    """Whether `observations` are a pair of an observation and an info."""
+    if not (isinstance(observations, tuple) and len(observations) == 2):
+        return False
+    is_pair = isinstance(space, spaces.Tuple) and len(space) == 2
+    has_dict = is_pair and isinstance(space[1], spaces.Dict)  # type: ignore[index]
+    return isinstance(observations[1], dict) and not has_dict
+
+
+def _check_counted(
+    space: spaces.Discrete | spaces.MultiDiscrete,
+    observations: Any,
+    states: Shaped[np.ndarray, "m *state_shape"],
+) -> None:
+    """Raise a ValueError unless the observations are integers of the space."""
+    n = space.n if isinstance(space, spaces.Discrete) else space.nvec
+    is_inside = (states >= 0) & (states < n) & np.equal(states + space.start, observations)
+    if not is_inside.all():
+        raise ValueError(f"Expected observations of the space {space}, got {observations!r:.200}.")
+
+
 def _first_part(space: gymnasium.Space[Any], observations: Any) -> tuple[Any, Any]:
-    """Find an array in nested observations, and its space."""
+    """Find the first array in nested observations, and its space."""
     if isinstance(space, spaces.Dict):
         key = next(iter(space.spaces))
         return _first_part(space.spaces[key], observations[key])
@@ -279,7 +319,7 @@ def _first_part(space: gymnasium.Space[Any], observations: Any) -> tuple[Any, An
 def flatten_batch(
     space: gymnasium.Space[Any], observations: Any, n_envs: int
 ) -> Float32[np.ndarray, "n_envs size"]:
-    """Do what `gymnasium.spaces.flatten` does, for a batch of observations at once.
+    """Flatten a batch of observations, each as `gymnasium.spaces.flatten` does it.
 
     Parameters
     ----------
@@ -309,19 +349,6 @@ def flatten_batch(
     return rows.astype(np.float32)
 
 
-def one_hot(
-    values: Shaped[np.ndarray, "n_envs k"], sizes: Shaped[np.ndarray, " k"]
-) -> Float32[np.ndarray, "n_envs size"]:
-    """Put a 1 where each value points to, side by side for all k columns.
-
-    Column j, which counts from 0 to ``sizes[j] - 1``, takes the next ``sizes[j]`` places.
-    """
-    first_places = np.cumsum(sizes) - sizes
-    encoded = np.zeros((len(values), sizes.sum()), dtype=np.float32)
-    np.put_along_axis(encoded, first_places + values, 1, axis=1)
-    return encoded
-
-
 def enumerate_actions(
     space: spaces.MultiDiscrete[Any] | spaces.MultiBinary,
 ) -> Shaped[np.ndarray, "n_actions *action_shape"]:
@@ -334,8 +361,8 @@ def enumerate_actions(
     if n_actions > MAX_ENUMERATED_ACTIONS:
         raise ValueError(
             f"The action space {space} has {n_actions:,} combinations, and Q-learning needs a "
-            f"value for each of them. At most {MAX_ENUMERATED_ACTIONS:,} are supported: offer "
-            "fewer actions, for instance with gymnasium.wrappers.TransformAction."
+            f"value for each of them. At most {MAX_ENUMERATED_ACTIONS:,} are supported: reduce "
+            "the actions, for instance with gymnasium.wrappers.TransformAction."
         )
     combinations = np.indices(sizes.ravel().tolist()).reshape(sizes.size, n_actions).T
     return np.asarray(combinations.reshape(n_actions, *sizes.shape).astype(space.dtype) + start)

@@ -37,8 +37,8 @@ def check_agent(
 ) -> None:
     """Check that an agent keeps the contracts of `QLearningAgent`.
 
-    Run it on agents of your own, in a test. The agent is trained about twenty times, for 2,000
-    steps unless it has a budget of its own, with few evaluations.
+    Run it on your own agents, in a test. The agent is trained about twenty times, for 2,000 steps
+    unless it has a budget, with few evaluations.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def check_agent(
     Raises
     ------
     TypeError
-        If it is no scikit-learn estimator.
+        If it is not a scikit-learn estimator.
     AssertionError
         If it breaks a contract: the message says which one, what came and what was expected.
 
@@ -241,7 +241,7 @@ def check_pickled_agent(agent: Any, env: Any) -> None:
 
 
 def check_lists(agent: Any, env: Any) -> None:
-    """X is a list of environments: `fit` and `score` take one, and refuse what is no data."""
+    """X is a list of environments: `fit` and `score` take one, and refuse what is not data."""
     if not (isinstance(env, str) or callable(env)):
         return  # there is only one of it
     fitted = prepare(agent).fit([env, env])

@@ -11,9 +11,9 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from jaxtyping import Int64
 from sklearn.base import clone
 
-from skrl.base import Environment, States, Transitions
+from skrl.arrays import describe
+from skrl.base import ActionMasks, Environment, States, Transitions
 from skrl.estimator_checks.expectations import (
-    describe,
     expect,
     expect_error,
     expect_floats,
@@ -23,9 +23,9 @@ from skrl.estimator_checks.expectations import (
 from skrl.estimator_checks.running import Check, run_checks
 
 N_STEPS = 120
-# Ends of episodes are looked at until there were so many, or so many steps were taken.
+# The check of the successors stops after this many ends of episodes, or this many steps.
 N_ENDS, MOST_STEPS = 5, 2_000
-# In so many first states a random start shows.
+# If first states are random, this many of them differ.
 N_RESETS = 10
 
 
@@ -34,29 +34,28 @@ def check_environment(
 ) -> None:
     """Check that an environment keeps the contracts of `Environment`.
 
-    Run it on environments of your own, in a test. (A `gymnasium.Env` has to pass
-    `gymnasium.utils.env_checker.check_env` first; then check `GymEnvironment` of it.) Actions are
-    random; at least some of 2,000 steps should end an episode, or its end is not checked.
+    Run it on your own environments, in a test. (For a `gymnasium.Env`, run
+    `gymnasium.utils.env_checker.check_env` first, then check a `GymEnvironment` of it.) The
+    actions are random. The end of an episode is checked only if one ends within 2,000 steps.
 
     Parameters
     ----------
     environment : Environment
-        It is left as it is: clones are checked.
+        It is not changed: clones are checked.
     expected_failed_checks : dict of str to str, or None
-        Names of checks that it fails on purpose, each with the reason.
+        Names of checks that it is expected to fail, each with the reason.
 
     Raises
     ------
     TypeError
-        If it is no environment.
+        If it is not an `Environment`.
     AssertionError
-        If it breaks a contract: the message says which one, what came and what was expected.
+        If it breaks a contract: the message says which one, what was expected and what came.
 
     Notes
     -----
-    An episode that ends where the next one begins looks like the worst of mistakes: to give the
-    state after the automatic reset as the successor. If that is so every time, the check of the
-    successors fails.
+    The check of the successors fails if every episode ends in the first state of the next one.
+    This looks the same as giving the state after the automatic reset as the successor.
 
     Examples
     --------
@@ -81,17 +80,20 @@ class Step:
     before : ndarray of shape (n_envs_, *state_shape)
         The environment's `states` before it.
     actions : ndarray of shape (n_envs_,), dtype int64
-        What was done.
+        The actions taken.
     transitions : Transitions
         What the environment gave.
     after : ndarray of shape (n_envs_, *state_shape)
         The environment's `states` after it.
+    masks : ndarray of shape (n_envs_, n_actions), bool, or None
+        The environment's `action_masks` after it.
     """
 
     before: States
     actions: Int64[np.ndarray, " n"]
     transitions: Transitions
     after: States
+    masks: ActionMasks | None
 
     def rows(self) -> Int64[np.ndarray, " k"]:
         """Numbers of the environments that the rows of the transitions belong to."""
@@ -104,14 +106,16 @@ class Step:
 
 
 def walk(environment: Environment, n_steps: int, seed: int = 0) -> Iterator[Step]:
-    """Reset, and take random steps; the same ones for the same seed."""
+    """Reset, and take random steps that are allowed; the same ones for the same seed."""
     rng = np.random.default_rng(seed)
     environment.reset(seed=seed)
     for _ in range(n_steps):
-        before = environment.states.copy()
-        actions = rng.integers(environment.n_actions, size=environment.n_envs_)
+        before, masks = environment.states.copy(), environment.action_masks
+        draws = rng.random((environment.n_envs_, environment.n_actions))
+        actions = (draws if masks is None else np.where(masks, draws, -1)).argmax(axis=1)
         transitions = environment.step(actions)
-        yield Step(before, actions, transitions, environment.states.copy())
+        masks = copy.copy(environment.action_masks)
+        yield Step(before, actions, transitions, environment.states.copy(), masks)
 
 
 def state_shape(environment: Environment) -> tuple[int, ...]:
@@ -137,7 +141,7 @@ def check_spaces_and_numbers(environment: Environment) -> None:
         "n_actions": int,
         "n_envs_": int,
         "reward_threshold": float | int | None,
-        "max_episode_steps": int | None,
+        "has_time_limit": bool,
         "is_vectorized": bool,
     }
     with closing(clone(environment)) as copied:
@@ -148,11 +152,11 @@ def check_spaces_and_numbers(environment: Environment) -> None:
             value = getattr(copied, name)
             expect(value >= 1, name, expected="at least 1", got=value)
         start = getattr(copied.state_space, "start", 0)
-        expect(not np.any(start), "the states' counting", expected="from 0", got=start)
+        expect(not np.any(start), "the first number of the states", expected=0, got=start)
 
 
 def check_reset(environment: Environment) -> None:
-    """`reset` gives the first states, and `states` says the same."""
+    """`reset` gives the first states, and `states` holds the same."""
     with closing(clone(environment)) as copied:
         for seed in (0, None):
             states = copied.reset(seed=seed)
@@ -161,7 +165,7 @@ def check_reset(environment: Environment) -> None:
 
 
 def check_step(environment: Environment) -> None:
-    """`step` gives transitions of the right shapes, types and ranges, for ever."""
+    """`step` gives transitions of the right shapes, types and ranges."""
     with closing(clone(environment)) as copied:
         for step in walk(copied, N_STEPS):
             t, rows = step.transitions, step.rows()
@@ -179,11 +183,13 @@ def check_step(environment: Environment) -> None:
                 is_bool = isinstance(flags, np.ndarray) and flags.dtype == bool
                 is_bool = is_bool and flags.shape == (m,)
                 expect(is_bool, name, expected=f"bool, shape ({m},)", got=describe(flags))
-            expect(t.weights is None, "the weights of a step", expected=None, got=t.weights)
+            for name in ("weights", "is_greedy", "next_probabilities"):
+                value = getattr(t, name)
+                expect(value is None, f"the {name} of a step", expected=None, got=value)
 
 
 def check_actions_and_states_of_steps(environment: Environment) -> None:
-    """A transition begins where the environment was, with the action that it was given."""
+    """A transition has the state that the environment was in, and the action it was given."""
     with closing(clone(environment)) as copied:
         for step in walk(copied, N_STEPS):
             t, rows = step.transitions, step.rows()
@@ -200,6 +206,29 @@ def check_discounts(environment: Environment) -> None:
             t.discounts *= 0.5  # as a runner does; it must not show in later steps
 
 
+def check_action_masks(environment: Environment) -> None:
+    """`action_masks` and `next_action_masks` allow an action in every row, and agree."""
+    with closing(clone(environment)) as copied:
+        for step in walk(copied, N_STEPS):
+            t, rows, ended = step.transitions, step.rows(), step.ended()
+            if step.masks is None:
+                got = t.next_action_masks
+                expect(got is None, "next_action_masks without masks", expected=None, got=got)
+                continue
+            _expect_masks(copied, step.masks, copied.n_envs_, "action_masks")
+            _expect_masks(copied, t.next_action_masks, len(rows), "next_action_masks")
+            assert t.next_action_masks is not None
+            going_on, after = t.next_action_masks[~ended], step.masks[rows][~ended]
+            expect_same(going_on, after, "the next_action_masks within an episode")
+
+
+def _expect_masks(environment: Environment, masks: Any, m: int, what: str) -> None:
+    shape = (m, environment.n_actions)
+    is_bool = isinstance(masks, np.ndarray) and masks.dtype == bool and masks.shape == shape
+    expect(is_bool, what, expected=f"bool, shape {shape}", got=describe(masks))
+    expect(masks.any(axis=1).all(), what, expected="True somewhere in each row", got=masks)
+
+
 def check_next_states(environment: Environment) -> None:
     """`next_states` is the true successor, never the state after an automatic reset."""
     n_ends, n_suspicious = 0, 0
@@ -211,7 +240,7 @@ def check_next_states(environment: Environment) -> None:
             seen.update(state.tobytes() for state in t.states)
             after = step.after[rows]
             expect_same(t.next_states[~ended], after[~ended], "the states after a step")
-            # (Whoever has no row was still to be reset, and had every right to stay there.)
+            # (An environment without a row is reset in this step: it stayed there rightly.)
             n_suspicious += len(suspects.intersection(rows.tolist()))
             same = [np.array_equal(*pair) for pair in zip(t.next_states, after, strict=True)]
             suspects = set(rows[ended & np.array(same, dtype=bool)].tolist())
@@ -228,7 +257,7 @@ def check_next_states(environment: Environment) -> None:
 
 
 def check_steps_do_not_change_later(environment: Environment) -> None:
-    """What a step gave does not change later: the arrays can be kept."""
+    """The arrays of a step do not change later, so they can be kept."""
     with closing(clone(environment)) as copied:
         steps = [
             (step.transitions, copy.deepcopy(step.transitions)) for step in walk(copied, N_STEPS)
@@ -257,19 +286,19 @@ def check_seeds_reproduce(environment: Environment) -> None:
 
 
 def check_seeds_matter(environment: Environment) -> None:
-    """Where the first states are random, the seed decides on them."""
+    """If the first states are random, different seeds give different ones."""
     with closing(clone(environment)) as copied:
         copied.reset(seed=0)
         unseeded = {copied.reset().tobytes() for _ in range(N_RESETS)}
         if len(unseeded) == 1:
-            return  # nothing about them is random
+            return  # they are not random
         seeded = {copied.reset(seed=seed).tobytes() for seed in range(N_RESETS)}
     is_random = len(seeded) > 1
     expect(is_random, f"the first states of {N_RESETS} seeds", expected="different", got="the same")
 
 
 def check_replicate(environment: Environment) -> None:
-    """`replicate` gives as many as asked for, and using them does not disturb the original."""
+    """`replicate` gives the number asked for, and using the replica leaves the original alone."""
     with closing(clone(environment)) as copied:
         undisturbed = list(walk(copied, 10))
         for i, step in enumerate(walk(copied, 10)):
@@ -285,7 +314,7 @@ def check_replicate(environment: Environment) -> None:
 
 
 def check_bad_actions(environment: Environment) -> None:
-    """Actions that do not exist, or of the wrong shape, are refused with an error."""
+    """Actions that do not exist, or that have the wrong shape, raise an error."""
     with closing(clone(environment)) as copied:
         copied.reset(seed=0)
         n = copied.n_envs_
@@ -298,8 +327,8 @@ def _step(environment: Environment, actions: Int64[np.ndarray, " n"]) -> Any:
     return lambda: environment.step(actions)
 
 
-def check_is_no_array(environment: Environment) -> None:
-    """NumPy refuses to make an array of it: model selection would take it for data."""
+def check_is_not_an_array(environment: Environment) -> None:
+    """NumPy cannot convert it to an array, so model selection does not take it for data."""
     expect_error(TypeError, lambda: np.asarray(environment), "numpy.asarray(environment)")
 
 
@@ -309,11 +338,12 @@ ENVIRONMENT_CHECKS: tuple[Check, ...] = (
     check_step,
     check_actions_and_states_of_steps,
     check_discounts,
+    check_action_masks,
     check_next_states,
     check_steps_do_not_change_later,
     check_seeds_reproduce,
     check_seeds_matter,
     check_replicate,
     check_bad_actions,
-    check_is_no_array,
+    check_is_not_an_array,
 )

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from skrl.arrays import describe
+
 T = TypeVar("T")
 
 
@@ -76,13 +78,6 @@ def expect_floats(array: Any, shape: tuple[int, ...], what: str) -> None:
     expected = f"an array of floats of shape {shape}"
     expect(is_float and array.shape == shape, what, expected=expected, got=describe(array))
     expect(np.isfinite(array).all(), what, expected="finite", got=array)
-
-
-def describe(value: Any) -> str:
-    """Say in a few words what a value is."""
-    if isinstance(value, np.ndarray):
-        return f"an array of dtype {value.dtype} and shape {value.shape}"
-    return f"{value!r} of type {type(value).__name__}"
 
 
 def twice(do: Callable[[], T]) -> tuple[T, T]:

@@ -15,7 +15,7 @@ MUTABLE = (list, dict, set, bytearray, np.ndarray, BaseEstimator)
 
 def parameters_of(part: Any) -> dict[str, inspect.Parameter]:
     """The constructor's parameters, by name, without `self`."""
-    # A class without a constructor of its own has object's, which has no parameters.
+    # A class without a constructor has that of `object`, which has no parameters.
     constructor: Callable[..., None] = type(part).__init__
     if constructor is object.__init__:
         return {}

@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 from sklearn.base import clone
 
-from skrl.base import Callback, Policy, QFunction, Run, Runner, Transitions
+from skrl.base import Callback, Decision, Policy, QFunction, Run, Runner, Transitions
 from skrl.environments import GymEnvironment
 from skrl.estimator_checks.expectations import (
     expect,
@@ -25,7 +25,7 @@ from skrl.history import History
 from skrl.policies import RandomPolicy
 from skrl.qfunctions import MemoizationQFunction
 
-# In the ring an episode always takes so many steps; on the line it also terminates.
+# In the ring an episode always takes this many steps; on the line it may terminate earlier.
 EPISODE = 20
 DISCOUNT_FACTOR = 0.9
 
@@ -38,21 +38,21 @@ def check_runner(
 ) -> None:
     """Check that a runner keeps the contracts of `Runner`.
 
-    Run it on runners of your own, in a test.
+    Run it on your own runners, in a test.
 
     Parameters
     ----------
     runner : Runner
         It is left as it is: clones are run, about twenty times, in small worlds.
     n_steps : int, default=1600
-        Steps of each run, a multiple of 20, and enough for the runner to learn something.
+        Steps of each run, a multiple of 20, and enough for the runner to learn.
     expected_failed_checks : dict of str to str, or None
         Names of checks that it fails on purpose, each with the reason.
 
     Raises
     ------
     TypeError
-        If it is no runner.
+        If it is not a runner.
     AssertionError
         If it breaks a contract: the message says which one, what came and what was expected.
 
@@ -119,7 +119,7 @@ class _Watch(Callback):
         if len(run.history) == self.break_after:
             raise KeyboardInterrupt
 
-    def on_stretch_end(self, run: Run) -> None:
+    def on_rollout_end(self, run: Run) -> None:
         self.progresses.append(run.progress)
 
     def on_run_end(self, run: Run) -> None:
@@ -129,9 +129,16 @@ class _Watch(Callback):
 class _WatchedPolicy(RandomPolicy):
     """Acts at random, and notes the progress that it is told."""
 
-    def decide(self, states: Any, qfunction: QFunction, progress: float, rng: Any) -> Any:
+    def decide(
+        self,
+        states: Any,
+        qfunction: QFunction,
+        progress: float,
+        rng: Any,
+        action_masks: Any = None,
+    ) -> Decision:
         self.__dict__.setdefault("seen", []).append(progress)
-        return super().decide(states, qfunction, progress, rng)
+        return super().decide(states, qfunction, progress, rng, action_masks)
 
 
 def train(
@@ -214,10 +221,10 @@ def check_learns_with_gamma(runner: Runner, n_steps: int) -> None:
 
 
 def check_progress(runner: Runner, n_steps: int) -> None:
-    """The progress goes evenly through the schedule of the run."""
+    """The progress grows evenly from 0 to 1."""
     policy, watch = _WatchedPolicy(), _Watch()
-    train(clone(runner), n_steps, policy=policy, schedule=(0.5, 1.0), callbacks=[watch])
-    expected = 0.5 + 0.5 * np.arange(n_steps) / n_steps
+    train(clone(runner), n_steps, policy=policy, callbacks=[watch])
+    expected = np.arange(n_steps) / n_steps
     expect_close(vars(policy)["seen"], expected, "the progress that the policy is told")
     last = watch.progresses[-1]
     expect(last == 1.0, "the progress that callbacks see at the end", expected=1.0, got=last)

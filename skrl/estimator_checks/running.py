@@ -37,7 +37,7 @@ def run_checks(
     Raises
     ------
     TypeError
-        If the part is no instance of the interface.
+        If the part is not an instance of the interface.
     ValueError
         If there is no check of a name in `expected_failed_checks`.
     AssertionError

@@ -1,6 +1,5 @@
 """How actions are chosen: policies, and the schedules of their settings."""
 
-from skrl.policies.coherent import CoherentEpsilonGreedy
 from skrl.policies.epsilon_greedy import EpsilonGreedy
 from skrl.policies.greedy import Greedy
 from skrl.policies.random_policy import RandomPolicy
@@ -10,10 +9,10 @@ from skrl.policies.schedules import (
     LinearSchedule,
     Schedule,
 )
+from skrl.policies.segmented import SegmentedEpsilonGreedy
 from skrl.policies.softmax import Softmax
 
 __all__ = [
-    "CoherentEpsilonGreedy",
     "ConstantSchedule",
     "EpsilonGreedy",
     "ExponentialSchedule",
@@ -21,5 +20,6 @@ __all__ = [
     "LinearSchedule",
     "RandomPolicy",
     "Schedule",
+    "SegmentedEpsilonGreedy",
     "Softmax",
 ]

@@ -1,11 +1,23 @@
-"""The policy that mostly does what looks best, and sometimes something else."""
+"""The policy that chooses the greedy action most of the time, and a random one otherwise."""
 
 import numpy as np
 from numpy.random import Generator
 
-from skrl.base import Actions, Policy, Probabilities, QFunction, States
-from skrl.policies.greedy import greedy_actions, greedy_probabilities
+from skrl.base import ActionMasks, Decision, Policy, Probabilities, QFunction, States
+from skrl.policies.greedy import (
+    draw_greedy_action,
+    draw_greedy_actions,
+    greedy_probabilities,
+    is_highest,
+)
 from skrl.policies.schedules import LinearSchedule, Schedule, evaluate
+
+# The numbers of DQN in Stable-Baselines3.
+DEFAULT_EPSILON = LinearSchedule(1.0, 0.05, fraction=0.1)
+
+# Whether the action of a single state is greedy.
+TRUE, FALSE = np.array([True]), np.array([False])
+TRUE.flags.writeable = FALSE.flags.writeable = False
 
 
 class EpsilonGreedy(Policy):
@@ -43,10 +55,6 @@ class EpsilonGreedy(Policy):
     array([[0.1, 0.9]])
     """
 
-    # Explore everything first, then trust what has been learned, but never altogether. These are
-    # the numbers that Stable-Baselines3 gives its DQN.
-    default_epsilon: Schedule = LinearSchedule(1.0, 0.05, fraction=0.1)
-
     def __init__(self, epsilon: float | Schedule | None = None) -> None:
         self.epsilon = epsilon
 
@@ -58,31 +66,39 @@ class EpsilonGreedy(Policy):
         return epsilon / qfunction.n_actions_ + (1 - epsilon) * greedy
 
     def decide(
-        self, states: States, qfunction: QFunction, progress: float, rng: Generator
-    ) -> Actions:
+        self,
+        states: States,
+        qfunction: QFunction,
+        progress: float,
+        rng: Generator,
+        action_masks: ActionMasks | None = None,
+    ) -> Decision:
         """Choose one action per state, shape (m,); see `Policy.decide`."""
-        epsilon = self._epsilon(progress)
-        if len(states) == 1:
-            # The same as below for one state, without NumPy's overhead.
-            draw = rng.random()
+        if action_masks is not None:
+            return super().decide(states, qfunction, progress, rng, action_masks)
+        epsilon, values = self._epsilon(progress), qfunction.values(states)
+        n_actions = qfunction.n_actions_
+        if len(states) == 1:  # the same as below, with Python's numbers, for speed
+            draw, row = rng.random(), values.tolist()[0]
+            action = best = draw_greedy_action(row, rng)
             if draw < epsilon:
-                return np.array([int(draw / epsilon * qfunction.n_actions_)])
-            return greedy_actions(qfunction.values(states), rng)
+                action = int(draw / epsilon * n_actions)
+            return Decision(np.array([action]), TRUE if row[action] == row[best] else FALSE)
 
         draws = rng.random(len(states))
+        actions = draw_greedy_actions(values, rng)
         explores = draws < epsilon
-        n_exploring = np.count_nonzero(explores)
-        if n_exploring == 0:
-            return greedy_actions(qfunction.values(states), rng)
-        # A draw below epsilon lies anywhere below epsilon with equal probability: it can also
-        # choose the action.
-        random: Actions = (draws / epsilon * qfunction.n_actions_).astype(np.int64)
-        if n_exploring == len(states):
-            return random
-        return np.where(explores, random, greedy_actions(qfunction.values(states), rng))
+        if explores.any():
+            # A draw below epsilon is uniform there: it can also choose the action.
+            actions = np.where(explores, (draws / epsilon * n_actions).astype(np.int64), actions)
+        return Decision(actions, is_highest(values, actions))
+
+    def metrics(self, progress: float) -> dict[str, float]:
+        """Report ``epsilon``; see `Policy.metrics`."""
+        return {"epsilon": self._epsilon(progress)}
 
     def _epsilon(self, progress: float) -> float:
-        setting = self.default_epsilon if self.epsilon is None else self.epsilon
+        setting = DEFAULT_EPSILON if self.epsilon is None else self.epsilon
         epsilon = evaluate("epsilon", setting, progress)
         if not 0 <= epsilon <= 1:
             raise ValueError(

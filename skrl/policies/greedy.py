@@ -1,19 +1,26 @@
-"""The policy that does what looks best."""
-
-from math import isnan
+"""The policy that chooses the action with the highest value."""
 
 import numpy as np
 from jaxtyping import Bool, Int64
 from numpy.random import Generator
 
-from skrl.base import Actions, Policy, Probabilities, QFunction, States, Values
+from skrl.base import (
+    ActionMasks,
+    Actions,
+    Decision,
+    Policy,
+    Probabilities,
+    QFunction,
+    States,
+    Values,
+)
 
 
 class Greedy(Policy):
-    """The action with the highest value; a draw among several that are equally high.
+    """The action with the highest value; a random one of several that are equally high.
 
-    This is the policy that Q-learning learns the values of, and what an agent does once it has
-    learned (Sutton & Barto, 2018, section 2.2 and equation 3.18).
+    This is the policy whose values Q-learning learns, and what an agent does once it has learned
+    (Sutton & Barto, 2018, section 2.2 and equation 3.18).
 
     Examples
     --------
@@ -23,11 +30,12 @@ class Greedy(Policy):
     >>> from skrl.qfunctions import MemoizationQFunction
     >>> qfunction = MemoizationQFunction().build(Discrete(2), n_actions=2, random_state=None)
     >>> qfunction.table_[:] = [[0.1, 0.9], [0.5, 0.5]]
-    >>> Greedy().decide(np.array([0]), qfunction, progress=1.0, rng=np.random.default_rng(0))
-    array([1])
     >>> Greedy().probabilities(np.array([0, 1]), qfunction, progress=1.0)
     array([[0. , 1. ],
            [0.5, 0.5]])
+    >>> rng = np.random.default_rng(0)
+    >>> Greedy().decide(np.array([0]), qfunction, progress=1.0, rng=rng).actions
+    array([1])
     """
 
     def probabilities(self, states: States, qfunction: QFunction, progress: float) -> Probabilities:
@@ -35,10 +43,18 @@ class Greedy(Policy):
         return greedy_probabilities(qfunction.values(states))
 
     def decide(
-        self, states: States, qfunction: QFunction, progress: float, rng: Generator
-    ) -> Actions:
+        self,
+        states: States,
+        qfunction: QFunction,
+        progress: float,
+        rng: Generator,
+        action_masks: ActionMasks | None = None,
+    ) -> Decision:
         """Choose one action per state, shape (m,); see `Policy.decide`."""
-        return greedy_actions(qfunction.values(states), rng)
+        if action_masks is not None:
+            return super().decide(states, qfunction, progress, rng, action_masks)
+        actions = draw_greedy_actions(qfunction.values(states), rng)
+        return Decision(actions, np.ones(len(actions), dtype=bool))
 
 
 def greedy_probabilities(values: Values) -> Probabilities:
@@ -64,7 +80,7 @@ def greedy_probabilities(values: Values) -> Probabilities:
     return probabilities
 
 
-def greedy_actions(values: Values, rng: Generator) -> Actions:
+def draw_greedy_actions(values: Values, rng: Generator) -> Actions:
     """Find the action with the highest value in each row; draw among equals.
 
     Parameters
@@ -72,7 +88,7 @@ def greedy_actions(values: Values, rng: Generator) -> Actions:
     values : ndarray of shape (m, n_actions)
         Q(s, .) of m states.
     rng : numpy.random.Generator
-        Breaks the ties. It is not touched where there are none.
+        Breaks the ties. It is not used if there are none.
 
     Returns
     -------
@@ -84,17 +100,11 @@ def greedy_actions(values: Values, rng: Generator) -> Actions:
     ValueError
         If there is a NaN among the values.
     """
-    if len(values) == 1:
-        return np.array([_greedy_action(values.tolist()[0], rng)])
-    return _greedy_actions(values, rng)
-
-
-def _greedy_actions(values: Values, rng: Generator) -> Actions:
     actions: Actions = values.argmax(axis=1)
-    highest = values[np.arange(len(values)), actions]  # faster than values.max(axis=1)
+    highest = values[np.arange(len(values)), actions]
     n_best = np.count_nonzero(values == highest[:, np.newaxis])
-    # A sum with a NaN in it is NaN: `_find_best` says what that means.
-    if n_best > len(values) or isnan(highest.sum()):
+    # One best value in each row, unless there are ties, or NaN, which equals nothing.
+    if n_best != len(values) or np.isnan(highest).any():
         is_best, n_equal = _find_best(values)
         # Of a row's n_equal equals take number k, where k = 0, ..., n_equal - 1 are equally likely.
         k = (rng.random(len(values)) * n_equal).astype(np.int64)
@@ -102,21 +112,33 @@ def _greedy_actions(values: Values, rng: Generator) -> Actions:
     return actions
 
 
-def _greedy_action(values: list[float], rng: Generator) -> int:
-    """Do the same for one state, with the same random numbers.
-
-    For a handful of numbers plain Python takes less than half of the time that NumPy takes.
-    """
-    total = sum(values)
-    # A sum with a NaN is NaN, and NaN differs from itself. (So is inf - inf, which is no error.)
-    if total != total:
-        _find_best(np.array([values]))
-    best = max(values)
-    n_best = values.count(best)
-    if n_best == 1:
+def draw_greedy_action(values: list[float], rng: Generator) -> int:
+    """Do the same for one state, with the same random numbers and Python's numbers, for speed."""
+    best, total = max(values), sum(values)
+    # A sum with a NaN in it is NaN, which differs from itself.
+    if values.count(best) == 1 and total == total:
         return values.index(best)
-    k = int(rng.random() * n_best)
-    return [action for action, value in enumerate(values) if value == best][k]
+    return int(draw_greedy_actions(np.array([values]), rng).item())
+
+
+def is_highest(values: Values, actions: Actions) -> Bool[np.ndarray, " m"]:
+    """Say whether each action has the highest value of its row.
+
+    Parameters
+    ----------
+    values : ndarray of shape (m, n_actions)
+        Q(s, .) of m states.
+    actions : ndarray of shape (m,), dtype int64
+        One action for each.
+
+    Returns
+    -------
+    ndarray of shape (m,), bool
+    """
+    is_greedy: Bool[np.ndarray, " m"] = values[np.arange(len(values)), actions] >= values.max(
+        axis=1
+    )
+    return is_greedy
 
 
 def _find_best(

@@ -1,16 +1,15 @@
-"""The policy that looks at nothing."""
+"""The policy that chooses every action with the same probability."""
 
 import numpy as np
-from numpy.random import Generator
 
-from skrl.base import Actions, Policy, Probabilities, QFunction, States
+from skrl.base import Policy, Probabilities, QFunction, States
 
 
 class RandomPolicy(Policy):
     """Every action with the same probability: a baseline, and pure exploration.
 
-    Q-learning learns the greedy policy's values while another policy acts (it is *off-policy*;
-    Sutton & Barto, 2018, section 6.5), so that an agent may well learn from random actions.
+    Q-learning is *off-policy*: it learns the greedy policy's values while another policy acts
+    (Sutton & Barto, 2018, section 6.5). So an agent can learn from random actions.
 
     Examples
     --------
@@ -28,9 +27,3 @@ class RandomPolicy(Policy):
         n_actions = qfunction.n_actions_
         # pi(a|s) = 1 / n_actions
         return np.full((len(states), n_actions), 1 / n_actions)
-
-    def decide(
-        self, states: States, qfunction: QFunction, progress: float, rng: Generator
-    ) -> Actions:
-        """Choose one action per state, shape (m,); see `Policy.decide`."""
-        return rng.integers(qfunction.n_actions_, size=len(states))

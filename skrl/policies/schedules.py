@@ -9,8 +9,7 @@ from sklearn.base import BaseEstimator
 class Schedule(BaseEstimator, ABC):
     """A number that depends on how much of the training budget is used.
 
-    To write one of your own, subclass it and say in `__call__` which number belongs to which
-    progress.
+    To write your own schedule, subclass it and implement `__call__`.
 
     Examples
     --------
@@ -38,7 +37,7 @@ class Schedule(BaseEstimator, ABC):
 
 
 class ConstantSchedule(Schedule):
-    """The same number all the time.
+    """A constant number.
 
     Parameters
     ----------
@@ -70,7 +69,7 @@ class LinearSchedule(Schedule):
     end : float
         The number from progress `fraction` on.
     fraction : float in (0, 1]
-        The part of the training budget that the way from `start` to `end` takes.
+        The part of the training budget over which the number changes.
 
     Raises
     ------
@@ -99,7 +98,7 @@ class LinearSchedule(Schedule):
 
 
 class ExponentialSchedule(Schedule):
-    """From `start` to `end` by equal factors in equal times, and `end` from then on.
+    """Exponential decay or growth from `start` to `end`, and `end` from then on.
 
     Parameters
     ----------
@@ -108,7 +107,7 @@ class ExponentialSchedule(Schedule):
     end : float > 0
         The number from progress `fraction` on.
     fraction : float in (0, 1]
-        The part of the training budget that the way from `start` to `end` takes.
+        The part of the training budget over which the number changes.
 
     Raises
     ------
@@ -133,8 +132,8 @@ class ExponentialSchedule(Schedule):
         _check_fraction(self.fraction)
         if not (self.start > 0 and self.end > 0):
             raise ValueError(
-                "ExponentialSchedule multiplies its way from start to end: both must be "
-                f"positive, got start={self.start!r} and end={self.end!r}."
+                "The start and the end of an ExponentialSchedule must be positive, got "
+                f"start={self.start!r} and end={self.end!r}."
             )
         if progress >= self.fraction:
             return self.end
@@ -143,7 +142,7 @@ class ExponentialSchedule(Schedule):
 
 
 def evaluate(name: str, setting: object, progress: float) -> float:
-    """Give the number that a setting stands for: itself, or what its schedule says.
+    """Evaluate a setting: a number, or a schedule.
 
     Parameters
     ----------
@@ -161,9 +160,9 @@ def evaluate(name: str, setting: object, progress: float) -> float:
     Raises
     ------
     TypeError
-        If the setting, or what its schedule says, is no number.
+        If the setting, or what its schedule gives, is not a number.
     """
-    # Every step of the agent comes by here: the plain cases first.
+    # Every step of the agent calls this: the common cases first.
     if type(setting) is float:
         return setting
     value = setting(progress) if isinstance(setting, Schedule) else setting

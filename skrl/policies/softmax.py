@@ -1,4 +1,4 @@
-"""The policy that prefers better actions, the more so the better they are."""
+"""The policy whose probabilities grow exponentially with the action values."""
 
 import numpy as np
 
@@ -10,15 +10,14 @@ class Softmax(Policy):
     """Actions with Boltzmann probabilities, proportional to exp(Q(s, a) / temperature).
 
     Unlike `EpsilonGreedy` it distinguishes bad actions from worse ones. A high temperature makes
-    all actions alike, a low one comes close to `Greedy`. What is high depends on the scale of the
-    rewards (Sutton & Barto, 2018, section 2.8 and equation 13.2; Watkins, 1989, "Learning from
-    delayed rewards").
+    all actions almost equally likely, a low one comes close to `Greedy`. What is high depends on
+    the scale of the rewards (Sutton & Barto, 2018, section 2.8 and equation 13.2; Watkins, 1989,
+    "Learning from delayed rewards").
 
     Parameters
     ----------
     temperature : float > 0 or Schedule
-        How much the probabilities even out. A schedule changes it as the training budget is used
-        up.
+        How even the probabilities are. A schedule changes it as the training budget is used up.
 
     Raises
     ------
@@ -52,8 +51,8 @@ class Softmax(Policy):
                 "The Q function's values contain NaN or +inf, so they have no softmax. Its "
                 "learning has diverged (try a lower learning rate), or the environment gave it NaN."
             )
-        # Subtracting the same from all values of a state changes no probability, and with the
-        # highest one no exponential overflows. One that is too small may become 0.
+        # Subtracting the highest value of each state leaves the probabilities unchanged, and no
+        # exponential overflows.
         with np.errstate(over="ignore"):
             # pi(a|s) = exp(Q(s, a) / temperature) / sum_b exp(Q(s, b) / temperature)
             exponentials = np.exp((values - highest) / temperature)

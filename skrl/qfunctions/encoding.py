@@ -1,26 +1,45 @@
-"""From states to what a network can digest: one-hot vectors or scaled numbers."""
+"""From states to inputs of a function approximator: one-hot vectors or scaled numbers."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float, Float32, Shaped
 
-# How many states are learned from, the same ones several times, before the scale is fixed. The
-# first steps of a random walk, all near the start, would be too few: MountainCar's valley is a
-# tenth as wide as the way to the goal.
+from skrl.arrays import one_hot
+
+# How many states are learned from, with repetitions, before the scale is fixed. The first steps
+# of a random walk, all near the start, would be too few: in MountainCar they cover a tenth of the
+# way to the goal.
 N_STATES_FOR_SCALE = 1_000_000
 
 
+class Moments(NamedTuple):
+    """What is known of the states that were learned from.
+
+    Parameters
+    ----------
+    n : int
+        Their number.
+    sums, squares : ndarray of shape (*state_shape,)
+        The sums of their components, and of the squares of these.
+    """
+
+    n: int
+    sums: Float[np.ndarray, "*state_shape"]
+    squares: Float[np.ndarray, "*state_shape"]
+
+
 class StateEncoder:
-    """Encodes states as float32 arrays, with NumPy or TensorFlow alike.
+    """Encodes states as float32 arrays.
 
     - Discrete and MultiDiscrete states become one-hot vectors.
-    - Images (Box of dtype uint8) and MultiBinary states are scaled by their bounds to [0, 1].
+    - Box states of dtype uint8 and MultiBinary states are scaled by their bounds to [0, 1].
     - Any other Box is standardized, ``(s - mean) / deviation``, by the first 1,000,000 states
-      that are learned from (16,000 batches of 64; the scale adapts up to then): the raw units of
-      a state (metres, radians per second) are arbitrary, and a network learns best from numbers
-      around 1.
+      that are learned from (7,800 batches of 128): the units of a state (metres, radians per
+      second) are arbitrary, and a network learns best from numbers around 1.
+
+    An encoder holds no state: the `Moments` that the scale depends on are passed in.
 
     Parameters
     ----------
@@ -37,91 +56,113 @@ class StateEncoder:
         Number of axes of one state.
     n_categories : ndarray or None
         For one-hot encoded states, the number of values of each component.
-    shift, factor : ndarray of shape `shape`, dtype float32
-        A scaled state is ``(state - shift) * factor``.
+    standardizes : bool
+        Whether the scale depends on the states that were learned from.
     """
 
     def __init__(self, space: gymnasium.Space[Any], scale_states: bool = True) -> None:
         self.state_ndim = len(space.shape or ())
         self.n_categories = _n_categories(space)
+        self.shape: tuple[int, ...] = tuple(space.shape or ())
         if self.n_categories is not None:
-            self.shape: tuple[int, ...] = (int(self.n_categories.sum()),)
-        else:
-            self.shape = tuple(space.shape or ())
-        self.shift = np.zeros(self.shape, np.float32)
-        self.factor = np.ones(self.shape, np.float32)
-        self.is_fixed = True
-        if isinstance(space, gymnasium.spaces.Box) and scale_states:
-            if space.dtype == np.uint8:
-                self.factor /= 255
-            else:
-                self.is_fixed = False
-        self._n_seen = 0
-        self._sum = np.zeros(self.shape)
-        self._sum_of_squares = np.zeros(self.shape)
+            self.shape = (int(self.n_categories.sum()),)
+        is_box = isinstance(space, gymnasium.spaces.Box)
+        self.standardizes = is_box and scale_states and space.dtype != np.uint8
+        self._factor = 1 / 255 if is_box and scale_states and space.dtype == np.uint8 else 1.0
 
-    @property
-    def scale(self) -> tuple[np.ndarray, np.ndarray]:
-        """Shift and factor together."""
-        return self.shift, self.factor
+    def no_moments(self) -> Moments:
+        """The moments before the first state."""
+        return Moments(0, np.zeros(self.shape), np.zeros(self.shape))
 
-    @scale.setter
-    def scale(self, scale: tuple[np.ndarray, np.ndarray]) -> None:
-        self.shift, self.factor = scale
-
-    def observe(self, states: Shaped[np.ndarray, "..."]) -> bool:
-        """Learn the scale from states about to be learned from, until it is fixed.
+    def scale(self, moments: Moments) -> tuple[np.ndarray, np.ndarray]:
+        """Give the scale: a scaled state is ``(state - shift) * factor``.
 
         Parameters
         ----------
-        states : ndarray of shape (..., *state_shape)
-            The states.
+        moments : Moments
+            Of the states that were learned from.
 
         Returns
         -------
-        bool
-            Whether the scale changed.
+        shift, factor : ndarray of shape (*shape,), dtype float32
         """
-        if self.is_fixed:
-            return False
-        rows = states.reshape(-1, *self.shape).astype(np.float64)
-        self._n_seen += len(rows)
-        self._sum += rows.sum(axis=0)
-        self._sum_of_squares += np.square(rows).sum(axis=0)
-        mean = self._sum / self._n_seen
-        variance = self._sum_of_squares / self._n_seen - np.square(mean)
+        n, sums, squares = np.array([moments.n]), moments.sums[None], moments.squares[None]
+        shifts, factors = self._scales(n, sums, squares)
+        return shifts[0], factors[0]
+
+    def observe(
+        self, moments: Moments, states: Shaped[np.ndarray, "K B ..."]
+    ) -> tuple[np.ndarray, np.ndarray, Moments]:
+        """Give the scale before each of K batches, and the moments after the last one.
+
+        Parameters
+        ----------
+        moments : Moments
+            Before the first batch.
+        states : ndarray of shape (K, B, *state_shape)
+            K batches, in the order in which they are learned from.
+
+        Returns
+        -------
+        shifts, factors : ndarray of shape (K, *shape), dtype float32
+            Of shape (1, *shape) where the encoder does not standardize.
+        moments : Moments
+        """
+        if not self.standardizes:
+            shift, factor = self.scale(moments)
+            return shift[None], factor[None], moments
+        K, B = states.shape[:2]
+        rows = states.astype(np.float64)
+        # Moments before batch 0, ..., before batch K - 1, and after that.
+        n_missing = max(0, N_STATES_FOR_SCALE - moments.n)
+        n_adapting = np.minimum(np.arange(K + 1), -(-n_missing // B))
+        n = moments.n + B * n_adapting
+        sums = _cumulated(moments.sums, rows.sum(axis=1))[n_adapting]
+        squares = _cumulated(moments.squares, np.square(rows).sum(axis=1))[n_adapting]
+        shifts, factors = self._scales(n[:-1], sums[:-1], squares[:-1])
+        return shifts, factors, Moments(int(n[-1]), sums[-1], squares[-1])
+
+    def _scales(
+        self,
+        n: Shaped[np.ndarray, " K"],
+        sums: Float[np.ndarray, "K ..."],
+        squares: Float[np.ndarray, "K ..."],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        counts = np.maximum(n, 1).reshape(-1, *[1] * (sums.ndim - 1))
+        mean = sums / counts
+        variance = squares / counts - np.square(mean)
         # A component that never changed keeps its unit.
         deviation = np.sqrt(np.where(variance > 1e-12, variance, 1.0))
-        self.shift = mean.astype(np.float32)
-        self.factor = (1 / deviation).astype(np.float32)
-        self.is_fixed = self._n_seen >= N_STATES_FOR_SCALE
-        return True
+        return mean.astype(np.float32), (self._factor / deviation).astype(np.float32)
 
-    def encode(self, states: Shaped[np.ndarray, "..."]) -> Float32[np.ndarray, "m n_features"]:
-        """Encode a batch of states, each in one row."""
-        if self.n_categories is not None:
-            return self.one_hot(states)
-        scaled = (states.astype(np.float32) - self.shift) * self.factor
-        return scaled.reshape(len(states), -1)
-
-    def one_hot(self, states: Shaped[np.ndarray, "..."]) -> Float32[np.ndarray, "m width"]:
-        """Encode a batch of Discrete or MultiDiscrete states.
+    def encode(
+        self, states: Shaped[np.ndarray, "..."], moments: Moments | None = None
+    ) -> Float32[np.ndarray, "m n_features"]:
+        """Encode a batch of states, each in one row.
 
         Parameters
         ----------
         states : ndarray of shape (m, *state_shape)
-            The states, in integers.
+            The states.
+        moments : Moments or None
+            Of the states that were learned from; None does not standardize.
 
         Returns
         -------
-        ndarray of shape (m, sum of n_categories), dtype float32
+        ndarray of shape (m, n_features), dtype float32
         """
-        assert self.n_categories is not None
-        components = states.reshape(len(states), -1)
-        first_columns = np.cumsum(self.n_categories) - self.n_categories
-        encoded = np.zeros((len(states), *self.shape), np.float32)
-        np.put_along_axis(encoded, components + first_columns, 1.0, axis=1)
-        return encoded
+        if self.n_categories is not None:
+            return one_hot(states.reshape(len(states), -1), self.n_categories)
+        shift, factor = self.scale(self.no_moments() if moments is None else moments)
+        scaled: np.ndarray = (states.astype(np.float32) - shift) * factor
+        return scaled.reshape(len(states), -1)
+
+
+def _cumulated(
+    first: Float[np.ndarray, "..."], others: Float[np.ndarray, "K ..."]
+) -> Float[np.ndarray, "K+1 ..."]:
+    """Cumulated sums that begin with `first`."""
+    return np.cumsum(np.concatenate([first[None], others]), axis=0)
 
 
 def _n_categories(space: gymnasium.Space[Any]) -> np.ndarray | None:

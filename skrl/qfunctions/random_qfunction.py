@@ -7,15 +7,16 @@ import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
 
-from skrl.base import QFunction, States, Transitions, Values
-from skrl.qfunctions._checks import check_is_built
+from skrl.base import QFunction, State, States, Transitions, Values
+from skrl.qfunctions._checks import check_is_built, check_names, generator_at
+from skrl.qfunctions._targets import bootstrap_values
 
 
 class RandomQFunction(QFunction):
-    """Random action values, drawn anew at each call: a baseline which learns nothing.
+    """Random action values, drawn anew at each call: a baseline that learns nothing.
 
-    The values are uniform in [0, 1) and have nothing to do with the states. A learner that is
-    not clearly better than this one has learned nothing.
+    The values are uniform in [0, 1) and do not depend on the states. A learner that is not
+    clearly better than this one has learned nothing.
 
     Attributes
     ----------
@@ -54,14 +55,21 @@ class RandomQFunction(QFunction):
     def update(self, transitions: Transitions) -> Float[np.ndarray, "*batch"]:
         """Learn nothing, and give the errors of freshly drawn values; see `QFunction.update`."""
         check_is_built(self)
-        batch_shape = transitions.actions.shape
-        bootstraps = self._rng.random((*batch_shape, self.n_actions_)).max(axis=-1)
-        targets = transitions.rewards + transitions.discounts * bootstraps
-        td_errors: Float[np.ndarray, "*batch"] = targets - self._rng.random(batch_shape)
+        t = transitions
+        drawn = self._rng.random((*t.actions.shape, self.n_actions_))
+        bootstraps = bootstrap_values(drawn, t.next_action_masks, t.next_probabilities)
+        # delta = r + discount * bootstrap - Q(s, a)
+        targets = t.rewards + t.discounts * bootstraps
+        td_errors: Float[np.ndarray, "*batch"] = targets - self._rng.random(t.actions.shape)
         return td_errors
 
-    def snapshot(self) -> None:
-        """Copy what has been learned: nothing."""
+    def state(self) -> State:
+        """Say where the random numbers stand: ``rng``; see `QFunction.state`."""
+        check_is_built(self)
+        return {"rng": self._rng.bit_generator.state}
 
-    def restore(self, snapshot: None) -> None:
-        """Go back to what had been learned: nothing."""
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`; see `QFunction.set_state`."""
+        check_is_built(self)
+        check_names(self, state, {"rng"})
+        self._rng = generator_at(self._rng, state["rng"])

@@ -1,8 +1,6 @@
 """Learn from every step at once: online learning, as in the textbook."""
 
-from numpy.random import Generator
-
-from skrl.base import QFunction, Runner, Transitions
+from skrl.base import Run, Runner, Transitions
 
 
 class SimpleRunner(Runner):
@@ -19,17 +17,7 @@ class SimpleRunner(Runner):
     500
     """
 
-    def learn(
-        self,
-        transitions: Transitions,
-        qfunction: QFunction,
-        discount_factor: float,
-        rng: Generator,
-    ) -> None:
+    def learn(self, run: Run, transitions: Transitions) -> None:
         """Update the Q function with the transitions of the step just taken."""
-        discounts = transitions.discounts
-        if discounts.size == 1:  # the same as below, five times as fast
-            discounts[0] = discount_factor * discounts.item()
-        else:
-            discounts *= discount_factor
-        qfunction.update(transitions)
+        transitions.discounts *= run.discount_factor
+        run.update(transitions)

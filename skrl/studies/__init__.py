@@ -1,4 +1,4 @@
-"""Studies: many agents, environments and seeds, and what can be concluded from them."""
+"""Studies: compare agents in several environments with many seeds."""
 
 from skrl.studies.study import Study, compare
 

@@ -1,4 +1,4 @@
-"""The runs of a study: how they are listed, made, remembered in a file, and recognised again."""
+"""The runs of a study: list them, make them, and remember them in a file."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from skrl.environments.opening import is_live
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one run.
+    """The result of one run.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ class Result:
     score : float
         Mean return of the episodes after training.
     n_steps : int or None
-        Steps of training; None, if the agent has no attribute `n_steps_`.
+        Steps of training; None if the agent has no attribute `n_steps_`.
     seconds : float
-        What `fit` took.
+        Duration of `fit`.
     """
 
     agent: str
@@ -41,6 +41,11 @@ class Result:
     score: float
     n_steps: int | None
     seconds: float
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Agent, environment and seed: what tells the runs of a study apart."""
+        return self.agent, self.env, self.seed
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,13 @@ class Job:
     seed: int
     n_episodes: int
 
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """The key of its result."""
+        return self.agent_name, self.env_name, self.seed
+
     def run(self, env: Any) -> Result:
-        """Make the run, in an environment like the job's that may have come from afar."""
+        """Train and score in `env`, the job's environment in a form that another process knows."""
         agent, env = self._seeded_agent(), clone(env, safe=False)
         began = perf_counter()
         try:
@@ -69,29 +79,23 @@ class Job:
             )
             raise
         n_steps = int(agent.n_steps_) if hasattr(agent, "n_steps_") else None
-        return Result(self.agent_name, self.env_name, self.seed, score, n_steps, seconds)
+        return Result(*self.key, score, n_steps, seconds)
 
     def digest(self) -> str:
-        """Recognise the same run in another process, whatever its agent is called."""
+        """Identify the run by everything but the names, the same in every process."""
         described = [_describe(self._seeded_agent()), _describe(self.env), self.n_episodes]
         try:
             digest: str = joblib.hash(described)
         except (PicklingError, TypeError) as error:
             raise ValueError(
-                f"A file cannot tell agent {self.agent_name!r} or environment {self.env_name!r} "
-                "from others, because a part of it has no name: give functions and classes that "
-                "are defined at the top of a module instead of lambdas and local ones, or leave "
-                "`resume` away."
+                f"Agent {self.agent_name!r} or environment {self.env_name!r} cannot be recognised "
+                "in a file, because it contains a lambda or a local function or class. Define it "
+                "at the top of a module, or omit `resume`."
             ) from error
         return digest
 
     def _seeded_agent(self) -> Any:
         return clone(self.agent).set_params(random_state=self.seed)
-
-
-def make_run(i: int, job: Job, env: Any) -> tuple[int, Result]:
-    """Make run number i; the number comes back with the result, since any run may end first."""
-    return i, job.run(env)
 
 
 def make_jobs(
@@ -127,13 +131,13 @@ def _check_agents(agents: Any) -> None:
             raise TypeError(f"Agent {name!r} must have the methods {needed}, got {agent!r}.")
         if "random_state" not in agent.get_params():
             raise TypeError(
-                f"Agent {name!r} must have the parameter random_state, through which it gets its "
-                f"seed; it has {sorted(agent.get_params())}."
+                f"Agent {name!r} must have the parameter random_state, which is set to the seed; "
+                f"it has {sorted(agent.get_params())}."
             )
 
 
 def _named_envs(envs: Any) -> Mapping[str, Any]:
-    """Give every environment a name; ids are their own."""
+    """Name every environment; an id is its own name."""
     is_list = isinstance(envs, list | tuple)
     if is_list and all(isinstance(env, str) for env in envs):
         envs = {env: env for env in envs}
@@ -145,14 +149,14 @@ def _named_envs(envs: Any) -> Mapping[str, Any]:
     for name, env in envs.items():
         if is_live(env) or is_live(getattr(env, "env", None)):
             raise TypeError(
-                f"Environment {name!r} is live, but every run needs a fresh one: give an id or a "
+                f"Environment {name!r} is live, but every run needs a fresh one. Pass an id or a "
                 "function that makes it."
             )
     return envs
 
 
 def portable(env: Any) -> Any:
-    """Replace ids by what was registered: a worker process may not know this script's own ids."""
+    """Replace ids by their specs: a worker process may not know ids registered in this one."""
     if isinstance(env, list | tuple):
         return [portable(item) for item in env]
     return gymnasium.registry.get(env, env) if isinstance(env, str) else env
@@ -162,7 +166,7 @@ def portable(env: Any) -> Any:
 
 
 def _describe(value: Any) -> Any:
-    """Take estimators apart into classes and parameters, so that equal ones are hashed equally."""
+    """Replace estimators by their classes and parameters, so that equal ones have equal hashes."""
     if hasattr(value, "get_params") and not isinstance(value, type):
         return [type(value), _describe(value.get_params(deep=False))]
     if isinstance(value, Mapping):
@@ -173,17 +177,17 @@ def _describe(value: Any) -> Any:
 
 
 def read_finished(path: Path) -> dict[str, Result]:
-    """Find the results of finished runs by their digests."""
+    """Read the results of finished runs, by their digests."""
     finished: dict[str, Result] = {}
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    # Even a half line, which a killed process may leave behind, begins as all of them do.
+    # A killed process may leave an incomplete line, which begins like all others.
     if lines and not '{"digest": '.startswith(lines[0][:11]):
         raise ValueError(
-            f"{path} is no file of finished runs: it begins with {lines[0][:50]!r}. Give the name "
-            "of a new file, or of one that an earlier study wrote."
+            f"{path} is not a file of finished runs: it begins with {lines[0][:50]!r}. Pass the "
+            "name of a new file, or of a file that an earlier study wrote."
         )
     for line in lines:
-        with suppress(json.JSONDecodeError):  # a half line
+        with suppress(json.JSONDecodeError):  # an incomplete line
             row = json.loads(line)
             digest = row.pop("digest")
             finished[digest] = Result(**row)
@@ -192,14 +196,14 @@ def read_finished(path: Path) -> dict[str, Result]:
 
 @contextmanager
 def lines_to(path: str | Path | None) -> Iterator[TextIO | None]:
-    """Open a file to append lines to it, if there is one."""
+    """Open a file to append lines to it; without a path, give None."""
     if path is None:
         yield None
         return
     with Path(path).open("a+", encoding="utf-8") as file:
         file.seek(0)
         if file.read()[-1:] not in ("", "\n"):
-            print(file=file)  # the end of a line that was broken off
+            print(file=file)  # ends an incomplete line
         yield file
 
 

@@ -1,11 +1,10 @@
-"""What many seeds say together: interquartile means, intervals, and who is better how surely.
+"""Statistics over seeds: interquartile means, bootstrap intervals, probability of improvement.
 
-Deep reinforcement learning is noisy: another seed may turn the order of two agents round. A mean
-over a few seeds rests on outliers and hides the seed that learned nothing. These functions follow
-Agarwal et al. (2021): they show the middle of the scores, how sure it is, and all of the rest.
+Deep reinforcement learning is noisy: with other seeds, the order of two agents may change. The
+mean of a few seeds depends on outliers, and hides a seed that learned nothing. These functions
+follow Agarwal et al. (2021).
 
-Scores are numbers of shape (n_seeds, n_envs), the higher the better, or (n_seeds,) for a single
-environment.
+Scores have the shape (n_seeds, n_envs), or (n_seeds,) for a single environment. Higher is better.
 
 References
 ----------
@@ -33,12 +32,12 @@ N_RESAMPLES = 5_000
 
 
 class Estimate(NamedTuple):
-    """A number, and the interval in which it probably lies.
+    """An estimate and its confidence interval.
 
     Parameters
     ----------
     value : float
-        The number that was computed from the scores.
+        The estimate.
     low, high : float
         Ends of the interval.
 
@@ -60,18 +59,17 @@ class Estimate(NamedTuple):
 def interquartile_mean(
     scores: Any, axis: int | None = None
 ) -> np.float64 | Float64[np.ndarray, "..."]:
-    """Mean of the middle half: a quarter of the scores is left out at either end.
+    """Mean of the middle half of the scores, without the lowest and the highest quarter.
 
-    A few outliers do not move it, and it uses more of the scores than the median does (Agarwal
-    et al., 2021). Where a quarter is no whole number it is rounded down: fewer than 4 scores give
-    their mean.
+    It is robust to outliers, and uses more of the scores than the median does (Agarwal et al.,
+    2021). A quarter of the number of scores is rounded down: fewer than 4 scores give their mean.
 
     Parameters
     ----------
     scores : array-like of float
         Of any shape.
     axis : int or None, default=None
-        Along which to take the mean. None takes one mean of all scores.
+        The axis to take the mean over. None takes the mean of all scores.
 
     Returns
     -------
@@ -81,7 +79,7 @@ def interquartile_mean(
     Raises
     ------
     ValueError
-        If there is no score.
+        If there are no scores.
 
     Examples
     --------
@@ -90,7 +88,7 @@ def interquartile_mean(
     """
     array = np.asarray(scores, dtype=np.float64)
     if array.size == 0:
-        raise ValueError("The interquartile mean of no scores was asked for; give at least one.")
+        raise ValueError("The interquartile mean needs at least one score, got none.")
     mean: np.float64 | np.ndarray = stats.trim_mean(array, 0.25, axis=axis)
     return mean
 
@@ -103,14 +101,14 @@ def stratified_bootstrap(
     n_resamples: int = N_RESAMPLES,
     random_state: int | Generator | None = 0,
 ) -> tuple[float, float]:
-    """Interval in which a statistic of other seeds' scores would lie.
+    """Bootstrap confidence interval of a statistic.
 
-    The seeds of each environment are drawn anew, with replacement, and the statistic is computed
-    from what was drawn; the interval holds the middle of many such statistics (the percentile
-    bootstrap, stratified by environment, of Agarwal et al., 2021). It rests on the scores that
-    are there: the interval of normally distributed scores' interquartile mean, meant to hold the
-    truth in 95% of all studies, does so in 93% with 10 seeds, 91% with 5 and 73% with 3. One seed
-    says nothing about others; its interval is all numbers.
+    The percentile bootstrap, stratified by environment, of Agarwal et al. (2021): the seeds of
+    each environment are drawn with replacement, the statistic is computed from the draw, and the
+    interval holds the middle of many such statistics. It is too narrow for few seeds: for the
+    interquartile mean of normally distributed scores, a 95% interval holds the true value in 93%
+    of all studies with 10 seeds, in 91% with 5 and in 73% with 3. The interval of a single seed
+    is infinite.
 
     Parameters
     ----------
@@ -119,9 +117,9 @@ def stratified_bootstrap(
     statistic : callable, default=interquartile_mean
         ``statistic(samples, axis=1)`` computes one number per row, as `numpy.mean` does.
     confidence : float in (0, 1), default=0.95
-        How probable it is to be that the interval holds the true number.
+        Nominal probability that the interval holds the true value.
     n_resamples : int, default=5,000
-        How often to draw.
+        Number of draws.
     random_state : int, numpy.random.Generator or None, default=0
         Source of the draws.
 
@@ -133,7 +131,7 @@ def stratified_bootstrap(
     Raises
     ------
     ValueError
-        If the scores or another parameter will not do.
+        If the scores or a parameter are invalid.
 
     Examples
     --------
@@ -150,7 +148,7 @@ def stratified_bootstrap(
         return statistic(np.concatenate(columns, axis=axis), axis=axis)
 
     interval = stats.bootstrap(
-        tuple(array.T),  # each environment is drawn from for itself
+        tuple(array.T),  # one sample per environment: they are drawn from independently
         pooled,
         method="percentile",
         confidence_level=confidence,
@@ -172,29 +170,30 @@ def probability_of_improvement(
 
     In each environment it is P(X > Y) + P(X = Y) / 2, which is Mann and Whitney's U divided by
     the number of pairs; the result is the mean over the environments (Agarwal et al., 2021). It
-    does not say how much higher. The interval is a stratified bootstrap's, and too narrow where few
-    runs are almost all won: where all are, it has no width. See `n_seeds_needed` for such cases.
+    does not say how much higher. The interval is a stratified bootstrap. It is too narrow if one
+    agent wins almost all of a few pairs, and has width 0 if it wins all of them. In these cases
+    use `n_seeds_needed`.
 
     Parameters
     ----------
     scores, other_scores : array-like of shape (n_seeds, n_envs) or (n_seeds,)
         Finite scores of the two agents, X and Y. The numbers of seeds may differ.
     confidence : float in (0, 1), default=0.95
-        How probable it is to be that the interval holds the true probability.
+        Nominal probability that the interval holds the true probability.
     n_resamples : int, default=5,000
-        How often to draw for the interval.
+        Number of draws for the interval.
     random_state : int, numpy.random.Generator or None, default=0
         Source of the draws.
 
     Returns
     -------
     Estimate
-        The probability, in [0, 1], and its interval: from 0 to 1, if an agent has one seed only.
+        The probability, in [0, 1], and its interval, which is [0, 1] if an agent has one seed.
 
     Raises
     ------
     ValueError
-        If the scores are not of the same environments, or another parameter will not do.
+        If the numbers of environments differ, or the scores or a parameter are invalid.
 
     Examples
     --------
@@ -206,7 +205,7 @@ def probability_of_improvement(
     (n, n_envs), (m, n_other_envs) = first.shape, second.shape
     if n_envs != n_other_envs:
         raise ValueError(
-            f"The scores are of {n_envs} and {n_other_envs} environments; give those of the same "
+            f"The scores are of {n_envs} and {n_other_envs} environments. Pass scores of the same "
             "environments, in arrays of shape (n_seeds, n_envs)."
         )
     rng = np.random.default_rng(random_state)
@@ -218,22 +217,23 @@ def probability_of_improvement(
         probability += wins.mean() / n_envs
         drawn_x, drawn_y = _draw(n, n_resamples, rng), _draw(m, n_resamples, rng)
         resampled += (drawn_x @ wins * drawn_y).sum(axis=1) / (n * m * n_envs)
-    interval = (0.0, 1.0) if 1 in (n, m) else _middle(resampled, confidence)
-    return Estimate(float(probability), *interval)
+    tail = (1 - confidence) / 2
+    low, high = (0.0, 1.0) if 1 in (n, m) else np.quantile(resampled, [tail, 1 - tail])
+    return Estimate(float(probability), float(low), float(high))
 
 
 def performance_profile(scores: Any, thresholds: Any) -> Float64[np.ndarray, " n_thresholds"]:
     """Share of the runs that score higher than each threshold.
 
-    The whole distribution of the scores in one curve, which falls from 1 to 0; the higher the
-    better. Where it is 1/2 there is the median (Agarwal et al., 2021; Dolan & Moré, 2002).
+    A curve of the whole distribution of the scores, which falls from 1 to 0. Higher is better.
+    It crosses 1/2 at the median (Agarwal et al., 2021; Dolan & Moré, 2002).
 
     Parameters
     ----------
     scores : array-like of shape (n_seeds, n_envs) or (n_seeds,)
-        Finite scores; on one scale, if they are of several environments.
+        Finite scores. Those of several environments must be on one scale.
     thresholds : array-like of shape (n_thresholds,)
-        tau.
+        The thresholds tau.
 
     Returns
     -------
@@ -243,7 +243,7 @@ def performance_profile(scores: Any, thresholds: Any) -> Float64[np.ndarray, " n
     Raises
     ------
     ValueError
-        If the scores will not do.
+        If the scores are invalid.
 
     Examples
     --------
@@ -259,16 +259,16 @@ def performance_profile(scores: Any, thresholds: Any) -> Float64[np.ndarray, " n
 def n_seeds_needed(
     probability: float, n_envs: int = 1, *, error: float = 0.05, power: float = 0.8
 ) -> float:
-    """How many seeds show that one agent is better than another.
+    """Number of seeds that show that one agent is better than another.
 
-    If its true probability of improvement is p, then so many seeds of both, in each of n_envs
-    environments, make Mann and Whitney's two-sided test find it with the probability `power`
-    (Noether, 1987)::
+    If the true probability of improvement is p, Mann and Whitney's two-sided test finds it with
+    the probability `power` if each agent has n seeds in each of n_envs environments (Noether,
+    1987)::
 
         n = (z(1 - error / 2) + z(power))^2 / (6 n_envs (p - 1/2)^2)
 
-    where z are quantiles of the normal distribution. The p of a study that has few seeds is a
-    guess, and so is the number then.
+    where z are quantiles of the normal distribution. If p is estimated from few seeds, n is a
+    rough estimate too.
 
     Parameters
     ----------
@@ -277,14 +277,14 @@ def n_seeds_needed(
     n_envs : int, default=1
         Number of environments.
     error : float in (0, 1), default=0.05
-        Probability of finding a difference where there is none.
+        Probability of finding a difference that does not exist.
     power : float in [0.5, 1), default=0.8
-        Probability of finding the difference where it is there.
+        Probability of finding the difference if it exists.
 
     Returns
     -------
     float
-        A whole number, at least 2; or infinity where p is at most 1/2.
+        A whole number, at least 2; infinity if p is at most 1/2.
 
     Raises
     ------
@@ -313,19 +313,19 @@ def n_seeds_needed(
 
 
 def _as_scores(scores: Any) -> Float64[np.ndarray, "n_seeds n_envs"]:
-    """Check scores; those of a single environment become a column."""
+    """Check the scores; those of a single environment become a column."""
     array = np.asarray(scores, dtype=np.float64)
     if array.ndim == 1:
         array = array[:, np.newaxis]
     if array.ndim != 2 or array.size == 0:
         raise ValueError(
             "Scores must have the shape (n_seeds, n_envs), or (n_seeds,) for one environment, and "
-            f"there must be some; got the shape {np.shape(scores)}."
+            f"must not be empty; got the shape {np.shape(scores)}."
         )
     if not np.isfinite(array).all():
         raise ValueError(
             f"Scores must be finite, but {np.count_nonzero(~np.isfinite(array))} of {array.size} "
-            "are NaN or infinite. Find out which runs gave them, and why."
+            "are NaN or infinite. Look for the runs that gave them."
         )
     return array
 
@@ -338,12 +338,5 @@ def _check_bootstrap(confidence: float, n_resamples: int) -> None:
 
 
 def _draw(n: int, n_resamples: int, rng: Generator) -> Int64[np.ndarray, "n_resamples n"]:
-    """How often each of n seeds comes up when n are drawn with replacement."""
+    """Count how often each of n seeds occurs when n are drawn with replacement."""
     return rng.multinomial(n, np.full(n, 1 / n), size=n_resamples)
-
-
-def _middle(resampled: Float64[np.ndarray, " n"], confidence: float) -> tuple[float, float]:
-    """Interval that holds the middle of the resampled statistics."""
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return float(low), float(high)

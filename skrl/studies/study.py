@@ -1,4 +1,4 @@
-"""Studies: several agents in several environments with many seeds, and what they say together."""
+"""Studies: train agents in environments with many seeds, and compare their scores."""
 
 import itertools
 import json
@@ -14,10 +14,10 @@ from jaxtyping import Float64
 
 from skrl.studies import statistics
 from skrl.studies.runs import (
+    Job,
     Result,
     lines_to,
     make_jobs,
-    make_run,
     portable,
     progress_bar,
     read_finished,
@@ -40,10 +40,10 @@ def compare(
 ) -> "Study":
     """Train and score every agent in every environment with many seeds.
 
-    A run is one agent, one environment and one seed: a clone of the agent is given the seed as
-    its `random_state`, fitted in the environment, and scored in fresh episodes of it. The seeds
-    are ``random_state, random_state + 1, ...``, the same for all agents, so that any run can be
-    repeated by hand, and a study with more seeds contains the one with fewer.
+    A run is one agent, one environment and one seed. A clone of the agent gets the seed as its
+    `random_state`, is fitted in the environment, and is scored in fresh episodes of it. The seeds
+    are ``random_state, random_state + 1, ...``, the same for all agents. So any run can be
+    repeated by hand, and a study with more seeds contains the study with fewer.
 
     Parameters
     ----------
@@ -52,21 +52,20 @@ def compare(
         `random_state` and the methods ``fit(env)`` and ``score(env, n_episodes=...)``.
     envs : list of str, or dict of str to environment
         Registered ids; or environments by name: ids, specs, functions, `GymEnvironment`, or lists
-        of those to be trained on side by side. No live environments, as each run needs a fresh
-        one.
+        of those to train on side by side. Live environments are refused, because each run needs a
+        fresh one.
     n_seeds : int, default=10
-        How many seeds.
+        Number of seeds.
     n_jobs : int or None, default=None
-        How many runs at a time, in processes of their own (joblib); -1 stands for as many as there
-        are processors. The scores do not depend on it, the seconds do.
+        Number of runs at a time, each in a separate process (joblib); -1 uses all processors. The
+        scores do not depend on it, the seconds do.
     n_episodes : int, default=100
-        How many episodes a score is the mean of.
+        Number of episodes that a score is the mean of.
     resume : str, Path or None, default=None
-        File that remembers finished runs, one line of JSON each. Runs that it has are not made
-        again: after an error or Ctrl-C, the same call goes on where it stopped, and a call with
-        more seeds or agents makes the missing runs only. A run is recognised by the agent's class
-        and parameters, the environment as it was given, the seed and `n_episodes`; not noticed
-        are changes in the code behind them.
+        File of finished runs, one line of JSON each. Runs in the file are not repeated: after an
+        error or Ctrl-C, the same call continues, and a call with more seeds or agents makes only
+        the missing runs. A run is identified by the agent's class and parameters, the environment
+        as passed, the seed and `n_episodes`. Changes of the code are not noticed.
     random_state : int, default=0
         The first seed, at least 0.
     verbose : int, default=0
@@ -75,14 +74,14 @@ def compare(
     Returns
     -------
     Study
-        The results, ordered by agent, environment and seed. Printed, it is a report.
+        The results, ordered by agent, environment and seed. Print it to read a report.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument will not do.
+        If an argument is invalid.
     Exception
-        Whatever a run raises, with a note which run it was.
+        Any error of a run, with a note that names the run.
 
     Examples
     --------
@@ -99,33 +98,34 @@ def compare(
     True
     """
     jobs = make_jobs(agents, envs, n_seeds, n_episodes, random_state)
-    digests = ["" if resume is None else job.digest() for job in jobs]
+    digests = {} if resume is None else {job.key: job.digest() for job in jobs}
     finished = {} if resume is None else read_finished(Path(resume))
     results = {
-        i: replace(finished[digest], agent=jobs[i].agent_name, env=jobs[i].env_name)
-        for i, digest in enumerate(digests)
+        key: replace(finished[digest], agent=key[0], env=key[1])
+        for key, digest in digests.items()
         if digest in finished
     }
-    # Seed by seed: where a study is broken off, all agents have got equally far.
-    missing = sorted(set(range(len(jobs))) - results.keys(), key=lambda i: (jobs[i].seed, i))
-    runs = (joblib.delayed(make_run)(i, jobs[i], portable(jobs[i].env)) for i in missing)
+    # Seed by seed: after an interruption, all agents have finished about the same seeds.
+    missing = sorted((job for job in jobs if job.key not in results), key=lambda job: job.seed)
+    runs = (joblib.delayed(Job.run)(job, portable(job.env)) for job in missing)
     with lines_to(resume) as file, progress_bar(len(jobs), len(results), verbose) as bar:
-        for i, result in joblib.Parallel(n_jobs, return_as="generator_unordered")(runs):
-            results[i] = result
+        for result in joblib.Parallel(n_jobs, return_as="generator_unordered")(runs):
+            results[result.key] = result
             if file is not None:
-                print(json.dumps({"digest": digests[i], **asdict(result)}), file=file, flush=True)
+                row = {"digest": digests[result.key], **asdict(result)}
+                print(json.dumps(row), file=file, flush=True)
             bar.update()
-    return Study([results[i] for i in range(len(jobs))])
+    return Study([results[job.key] for job in jobs])
 
 
 @dataclass(frozen=True, repr=False)
 class Study:
-    """The results of many runs, and what they say together.
+    """The results of many runs, and the statistics that compare them.
 
-    ``print(study)`` shows all of it. Where it needs the scores of several environments on one
-    scale, they are scaled by the lowest and highest score of this study in each environment, to 0
-    and 1: such numbers compare its agents, and mean nothing outside of it. The scores of a single
-    environment stay as they are. The methods are described in `skrl.studies.statistics`.
+    ``print(study)`` shows a report. Scores of several environments are put on one scale: in each
+    environment, the lowest score of this study becomes 0 and the highest 1. Scaled scores compare
+    the agents of one study only. The scores of a single environment are not scaled.
+    `skrl.studies.statistics` describes the methods.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class Study:
     Raises
     ------
     ValueError
-        If there is no result, or one is missing or there twice.
+        If there are no results, or if a result is missing or occurs twice.
 
     Examples
     --------
@@ -153,13 +153,13 @@ class Study:
     results: Sequence[Result]
 
     def __post_init__(self) -> None:
-        keys = [(result.agent, result.env, result.seed) for result in self.results]
+        keys = [result.key for result in self.results]
         wanted = list(itertools.product(self.agents, self.envs, self.seeds))
         if not keys or sorted(keys) != sorted(wanted):
             raise ValueError(
                 "A study needs exactly one result for every agent, environment and seed; got "
-                f"{len(keys)} results for {self.agents}, {self.envs} and {self.seeds}, and of "
-                f"{sorted(set(wanted) - set(keys))[:5]} there is none."
+                f"{len(keys)} results for {self.agents}, {self.envs} and {self.seeds}. Missing: "
+                f"{sorted(set(wanted) - set(keys))[:5]}."
             )
 
     @property
@@ -178,28 +178,28 @@ class Study:
         return sorted({result.seed for result in self.results})
 
     def table(self) -> list[dict[str, Any]]:
-        """Give all results as rows, one dict each; ``pandas.DataFrame(study.table())`` works."""
+        """All results as rows, one dict each; ``pandas.DataFrame(study.table())`` works."""
         return [asdict(result) for result in self.results]
 
     def scores(self, agent: str, env: str | None = None) -> Float64[np.ndarray, "n_seeds n_envs"]:
-        """Scores of an agent as they are.
+        """Scores of an agent, not scaled.
 
         Parameters
         ----------
         agent : str
             Name of the agent.
         env : str or None, default=None
-            Name of an environment; None stands for all.
+            Name of an environment; None gives all.
 
         Returns
         -------
         ndarray of shape (n_seeds, n_envs)
-            Rows in the order of `seeds`, columns in that of `envs`.
+            Rows in the order of `seeds`, columns in the order of `envs`.
         """
         for name, known in ((agent, self.agents), (env, [None, *self.envs])):
             if name not in known:
-                raise ValueError(f"There is nothing called {name!r} in this study, only {known}.")
-        score_of = {(r.agent, r.env, r.seed): r.score for r in self.results}
+                raise ValueError(f"This study does not contain {name!r}, only {known}.")
+        score_of = {result.key: result.score for result in self.results}
         envs = self.envs if env is None else [env]
         return np.array([[score_of[agent, name, seed] for name in envs] for seed in self.seeds])
 
@@ -211,7 +211,7 @@ class Study:
         agent : str
             Name of the agent.
         env : str or None, default=None
-            Name of an environment; None stands for all together, on the common scale.
+            Name of an environment; None pools all, on one scale.
 
         Returns
         -------
@@ -222,7 +222,7 @@ class Study:
         return Estimate(float(statistics.interquartile_mean(scores)), *interval)
 
     def probability_of_improvement(self, a: str, b: str, env: str | None = None) -> Estimate:
-        """Probability that a run of agent `a` scores higher than one of `b`, with 95% interval.
+        """Probability that a run of `a` scores higher than a run of `b`, with a 95% interval.
 
         Parameters
         ----------
@@ -247,7 +247,7 @@ class Study:
         thresholds : array-like of shape (n_thresholds,)
             Scores.
         env : str or None, default=None
-            Name of an environment; None stands for all together, on the common scale.
+            Name of an environment; None pools all, on one scale.
 
         Returns
         -------
@@ -260,16 +260,16 @@ class Study:
         }
 
     def n_seeds_needed(self, a: str, b: str, *, error: float = 0.05, power: float = 0.8) -> float:
-        """How many seeds show that `a` is better than `b`, if it is as probable as it looks here.
+        """Number of seeds that show that `a` is better than `b`, at this study's probability.
 
         Parameters
         ----------
         a, b : str
             Names of two agents.
         error : float in (0, 1), default=0.05
-            Probability of finding a difference where there is none.
+            Probability of finding a difference that does not exist.
         power : float in [0.5, 1), default=0.8
-            Probability of finding the difference where it is there.
+            Probability of finding the difference if it exists.
 
         Returns
         -------
@@ -303,7 +303,7 @@ class Study:
         return "\n\n".join(parts)
 
     def _ranked(self) -> list[str]:
-        """The agents, the one of highest interquartile mean first."""
+        """The agents, by falling interquartile mean."""
 
         def iqm(agent: str) -> float:
             return float(statistics.interquartile_mean(self._on_one_scale(agent, None)))
@@ -330,22 +330,22 @@ class Study:
         return _aligned(rows)
 
     def _conclusion(self) -> str:
-        """Say whether the seeds suffice to call the best agent better than the second."""
+        """Say whether there are enough seeds to call the best agent better than the second."""
         best, second = self._ranked()[:2]
         n, needed = len(self.seeds), self.n_seeds_needed(best, second)
         claim = f"that {best!r} is better than {second!r}"
         if needed == inf:
-            return f"Nothing says {claim}:\nit scores higher in no more than half of the pairs."
-        verdict = "suffice" if needed <= n else "do not suffice"
+            return f"There is no evidence {claim}:\nit scores higher in at most half of the pairs."
+        verdict = "are enough" if needed <= n else "are not enough"
         probability = self.probability_of_improvement(best, second).value
         return (
-            f"{n} seeds {verdict} to say {claim}:\n"
-            f"if the probability is {probability:.2f}, it takes {needed:.0f} (5% error, 80% power)."
+            f"{n} seeds {verdict} to show {claim}:\n"
+            f"a probability of {probability:.2f} needs {needed:.0f} (5% error, 80% power)."
         )
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of text, the first flush left and the others flush right."""
+    """Align columns of text, the first to the left and the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for first, *others in rows:

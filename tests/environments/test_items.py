@@ -14,7 +14,7 @@ def first_states(items, seed=0):
     return [tuple(item().reset(seed=seed)[0]) for item in items]
 
 
-def test_every_item_plays_episodes_of_its_own():
+def test_every_item_plays_its_own_episodes():
     items = make_envs("CartPole-v1", n=6)
     assert len(set(first_states(items))) == 6
     assert first_states(items) == first_states(items)
@@ -43,7 +43,7 @@ def test_items_are_made_with_the_arguments_of_make():
     assert env.unwrapped.P[0][0] == [(1.0, 0, 0, False)]
 
 
-def test_every_item_can_be_a_level_of_its_own():
+def test_every_item_can_be_its_own_level():
     items = make_envs(
         "FrozenLake-v1", 5, desc=lambda rng: generate_random_map(8, seed=int(rng.integers(2**31)))
     )
@@ -56,7 +56,7 @@ def test_items_run_side_by_side():
     environment = GymEnvironment(make_envs("CartPole-v1", n=3))
     assert environment.reset(seed=0).shape == (3, 4)
     assert environment.reward_threshold == 475
-    assert environment.max_episode_steps == 500
+    assert environment.has_time_limit
     assert environment.replicate(6).reset(seed=0).shape == (6, 4)
 
 
@@ -89,7 +89,7 @@ def test_the_seed_decides_the_whole_episode():
 
 
 def test_model_selection_is_shown_the_right_call():
-    """It takes a string apart, and makes an array of whatever has no length."""
+    """It takes a string apart, and makes an array of what has no length."""
     search = GridSearchCV(QLearningAgent(), {}, cv=2)
     with pytest.raises(ValueError, match=r"skrl.make_envs\('CartPole-v1', n=6\)"):
         search.fit("CartPole-v1")

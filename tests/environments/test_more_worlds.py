@@ -141,7 +141,7 @@ def test_ansi_puts_the_agent_in_brackets(World):
 
 @BOTH
 def test_errors_say_what_to_do(World):
-    with pytest.raises(ValueError, match="integer from 1 on, got 0"):
+    with pytest.raises(ValueError, match="integer of at least 1, got 0"):
         World(n=0)
     with pytest.raises(ValueError, match=r"\['ansi'\] or None, got 'human'"):
         World(render_mode="human")

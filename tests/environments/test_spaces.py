@@ -4,7 +4,12 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 
-from skrl.environments.spaces import ActionTranslator, StateTranslator, flatten_batch
+from skrl.environments.spaces import (
+    ActionTranslator,
+    StateTranslator,
+    flatten_batch,
+    to_states,
+)
 
 NESTED = spaces.Dict(
     {
@@ -201,3 +206,51 @@ def test_the_way_to_discretise_that_the_error_names_works():
 def test_observations_of_a_wrong_shape_are_refused():
     with pytest.raises(ValueError, match=r"shape \(1, 4\) do not fit .*: expected \(1, 3\)"):
         StateTranslator(spaces.Box(-1, 1, (3,)), 1).translate(np.zeros(4))
+
+
+@each_state_space
+def test_one_observation_and_batches_become_states(space):
+    samples = samples_of(space, 3)
+    states, is_single = to_states(space, samples[0])
+    assert is_single
+    assert np.array_equal(states, StateTranslator(space, 1).translate(samples[0]))
+    states, is_single = to_states(space, to_batch(space, samples))
+    assert not is_single
+    assert np.array_equal(states[2:], to_states(space, samples[2])[0])
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "FrozenLake-v1", "Blackjack-v1"])
+def test_what_reset_gives_is_told_from_an_observation(env_id):
+    env = gymnasium.make(env_id)
+    with pytest.raises(ValueError, match=r"reset\(\) returns: .*`observation, info = env.reset"):
+        to_states(env.observation_space, env.reset())
+
+
+def test_a_pair_with_a_dict_can_be_an_observation():
+    space = spaces.Tuple((spaces.Discrete(2), spaces.Dict({"a": spaces.Discrete(3)})))
+    assert to_states(space, (1, {"a": 2}))[0].tolist() == [[0, 1, 0, 0, 1]]
+
+
+BOX = spaces.Box(-1, 1, (2,))
+BAD_OBSERVATIONS = [
+    (BOX, [[1.0, 2.0], [3.0]], "Expected an observation of the space Box"),
+    (BOX, ["left", "right"], "Expected an observation of the space Box"),
+    (BOX, {"a": 1}, "Expected one observation of shape .* got an array of shape \\(\\)"),
+    (BOX, np.zeros((2, 3)), r"or a batch of shape \('m', 2\), got an array of shape \(2, 3\)"),
+    (BOX, [0.0, np.nan], "contain NaN or infinity"),
+    (spaces.Discrete(3), None, "Expected an observation of the space Discrete.* got None"),
+    (spaces.Discrete(3), "1a", "Expected an observation of the space Discrete.* got '1a'"),
+    (spaces.Discrete(3), 3, r"Expected observations of the space Discrete\(3\), got 3"),
+    (spaces.Discrete(3, start=5), [6, 4], "Expected observations of the space Discrete"),
+    (spaces.Discrete(3), 1.5, "Expected observations of the space Discrete.* got 1.5"),
+    (spaces.MultiDiscrete([2, 3]), [[1, 2], [2, 1]], "Expected observations of the space Multi"),
+    (spaces.Dict({"a": BOX}), {"b": np.zeros(2)}, "Expected an observation of the space Dict"),
+    (spaces.Dict({"a": BOX}), np.zeros(2), "Expected an observation of the space Dict"),
+    (spaces.Tuple((BOX, BOX)), (np.zeros(2),), "Expected an observation of the space Tuple"),
+]
+
+
+@pytest.mark.parametrize(("space", "observations", "message"), BAD_OBSERVATIONS)
+def test_what_is_not_an_observation_is_refused(space, observations, message):
+    with pytest.raises(ValueError, match=message):
+        to_states(space, observations)

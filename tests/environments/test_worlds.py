@@ -28,7 +28,7 @@ def test_the_circular_world_of_five_integers():
     world = CircularWorld(n=2)
     table = {(s, a): transition(world, s, a) for s in range(-2, 3) for a in (LEFT, STAY, RIGHT)}
     assert table == {
-        (-2, LEFT): (2, 0, False),  # over the seam: as far from 0 as before
+        (-2, LEFT): (2, 0, False),  # as far from 0 as before
         (-2, STAY): (-2, 0, False),
         (-2, RIGHT): (-1, 1, False),
         (-1, LEFT): (-2, -1, False),
@@ -210,7 +210,7 @@ def test_to_the_left_of_0_are_the_negative_integers():
 @BOTH
 @pytest.mark.parametrize("n", [0, -1, 2.0])
 def test_n_must_be_a_positive_integer(World, n):
-    # The type checker of the test suite is quicker to find that 2.0 is no integer.
+    # The type checker of the test suite raises a TypeError for 2.0.
     with pytest.raises((ValueError, TypeError)):
         World(n=n)
 

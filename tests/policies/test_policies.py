@@ -7,6 +7,7 @@ import pytest
 from gymnasium.spaces import Discrete
 from sklearn.base import clone
 
+from skrl.base import MaskedQFunction, mask_probabilities
 from skrl.policies import (
     ConstantSchedule,
     EpsilonGreedy,
@@ -14,9 +15,10 @@ from skrl.policies import (
     Greedy,
     LinearSchedule,
     RandomPolicy,
+    SegmentedEpsilonGreedy,
     Softmax,
 )
-from skrl.policies.greedy import _greedy_actions, greedy_actions
+from skrl.policies.greedy import draw_greedy_action, draw_greedy_actions
 from skrl.qfunctions import RandomQFunction
 
 TABLE = np.array(
@@ -83,7 +85,7 @@ def test_decisions_are_as_frequent_as_the_probabilities_say(policy, states, n_ca
     qfunction, states, rng = FixedQFunction(TABLE), np.array(states), np.random.default_rng(0)
     counts = np.zeros((5, 3))
     for _ in range(n_calls):
-        actions = policy.decide(states, qfunction, 0.1, rng)
+        actions = policy.decide(states, qfunction, 0.1, rng).actions
         np.add.at(counts, (states, actions), 1)
 
     n = counts.sum(axis=1, keepdims=True)
@@ -99,7 +101,7 @@ def test_decisions_are_fresh_int64_arrays_and_reproducible(policy, m):
 
     def decide_often(seed):
         rng = np.random.default_rng(seed)
-        return [policy.decide(states, qfunction, 0.1, rng) for _ in range(50)]
+        return [policy.decide(states, qfunction, 0.1, rng).actions for _ in range(50)]
 
     first, second = decide_often(7), decide_often(7)
     assert all(actions.shape == (m,) and actions.dtype == np.int64 for actions in first)
@@ -121,6 +123,57 @@ def test_policies_hold_no_state(policy):
     policy.decide(np.arange(5), FixedQFunction(TABLE), 0.5, np.random.default_rng(0))
     policy.probabilities(np.arange(5), FixedQFunction(TABLE), 0.5)
     assert vars(policy) == before
+    assert policy.state() == {}
+
+
+# Which actions are greedy, and which are allowed
+
+MASKS = np.array([[1, 0, 1], [1, 0, 1], [1, 1, 0], [0, 1, 0], [1, 1, 1]], dtype=bool)
+MORE = pytest.mark.parametrize("policy", [*POLICIES, SegmentedEpsilonGreedy(0.3, 0.5)], ids=repr)
+
+
+@MORE
+@pytest.mark.parametrize("states", [[0, 1, 2, 3, 4] * 200, [1], [0], [3]])
+@pytest.mark.parametrize("masked", [False, True])
+def test_greedy_are_the_actions_of_the_highest_allowed_value(policy, states, masked):
+    states, rng = np.array(states), np.random.default_rng(0)
+    masks = MASKS[states] if masked else None
+    values = np.where(masks, TABLE[states], -np.inf) if masked else TABLE[states]
+    for progress in np.arange(20) / 20:
+        decision = policy.decide(states, FixedQFunction(TABLE), progress, rng, masks)
+        chosen = values[np.arange(len(states)), decision.actions]
+        np.testing.assert_array_equal(decision.is_greedy, chosen == values.max(axis=1))
+
+
+@MORE
+@pytest.mark.parametrize("m", [1, 5, 100_000])
+def test_masked_actions_are_never_chosen_and_the_others_in_proportion(policy, m):
+    rng, counts = np.random.default_rng(0), np.zeros((5, 3))
+    states = np.arange(m) % 5
+    qfunction, masks = FixedQFunction(TABLE), MASKS[states]
+    for _ in range(1 if m > 5 else 600):
+        policy = clone(policy)  # forgets
+        actions = policy.decide(states, qfunction, 0.05, rng, masks).actions
+        np.add.at(counts, (states, actions), 1)
+    assert not counts[~MASKS].any()
+    masked = MaskedQFunction(qfunction, MASKS)
+    p = mask_probabilities(policy.probabilities(np.arange(5), masked, 0.05), MASKS)
+    n = counts.sum(axis=1, keepdims=True)
+    assert (np.abs(counts - n * p) <= 4 * np.sqrt(n * p * (1 - p)) + 1e-9).all()
+
+
+def test_exploratory_actions_that_happen_to_be_the_best_are_greedy():
+    states, rng = np.zeros(30_000, np.int64), np.random.default_rng(0)
+    is_greedy = EpsilonGreedy(1.0).decide(states, FixedQFunction(TABLE), 0.0, rng).is_greedy
+    assert is_greedy.mean() == pytest.approx(1 / 3, abs=4 * np.sqrt(2 / 9 / 30_000))
+
+
+def test_the_epsilon_of_the_moment_is_reported():
+    assert EpsilonGreedy(LinearSchedule(1.0, 0.0)).metrics(0.75) == {"epsilon": 0.25}
+    assert EpsilonGreedy().metrics(1.0) == SegmentedEpsilonGreedy().metrics(1.0)
+    assert SegmentedEpsilonGreedy().metrics(0.2) == {"epsilon": 0.05}
+    for policy in (Greedy(), RandomPolicy(), Softmax()):
+        assert policy.metrics(0.5) == {}
 
 
 def test_nested_parameters():
@@ -190,29 +243,40 @@ def test_greedy_draws_the_same_alone_as_in_a_batch_of_one(dtype):
     values = np.random.default_rng(0).integers(3, size=(500, 1, 4)).astype(dtype)
     alone, batch = np.random.default_rng(1), np.random.default_rng(1)
     for row in values:
-        assert greedy_actions(row, alone) == _greedy_actions(row, batch)
+        assert draw_greedy_action(row[0].tolist(), alone) == draw_greedy_actions(row, batch)
     assert alone.random() == batch.random()
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.05, 0.5, 1.0])
 def test_epsilon_greedy_draws_the_same_alone_as_in_a_batch(epsilon):
-    # Without ties each state takes one draw, whether it comes alone or in company.
+    # Without ties each state takes one draw, alone or in a batch.
     table = np.random.default_rng(0).random((500, 3))
     policy, qfunction, states = EpsilonGreedy(epsilon), FixedQFunction(table), np.arange(500)
     rng = np.random.default_rng(1)
-    alone = [policy.decide(states[i : i + 1], qfunction, 0.0, rng)[0] for i in states]
+    alone = [policy.decide(states[i : i + 1], qfunction, 0.0, rng) for i in states]
     batch = policy.decide(states, qfunction, 0.0, np.random.default_rng(1))
-    np.testing.assert_array_equal(alone, batch)
+    np.testing.assert_array_equal([decision.actions[0] for decision in alone], batch.actions)
+    np.testing.assert_array_equal([decision.is_greedy[0] for decision in alone], batch.is_greedy)
+
+
+@ALL
+def test_what_is_constant_for_a_single_state_cannot_be_overwritten(policy):
+    qfunction, rng = FixedQFunction(TABLE), np.random.default_rng(0)
+    for _ in range(20):
+        is_greedy = policy.decide(np.array([0]), qfunction, 0.0, rng).is_greedy
+        assert is_greedy.shape == (1,)
+        if is_greedy.flags.writeable:
+            is_greedy[:] = False
+    assert Greedy().decide(np.array([0]), qfunction, 0.0, rng).is_greedy.all()
+    assert EpsilonGreedy(0.0).decide(np.array([0]), qfunction, 0.0, rng).is_greedy.all()
 
 
 @pytest.mark.parametrize("m", [1, 5])
-def test_exploring_needs_no_values(m):
-    qfunction, rng = FixedQFunction(TABLE), np.random.default_rng(0)
-    EpsilonGreedy(1.0).decide(np.arange(m), qfunction, 0.0, rng)
-    RandomPolicy().decide(np.arange(m), qfunction, 0.0, rng)
-    assert qfunction.n_calls == 0
-    EpsilonGreedy(0.0).decide(np.arange(m), qfunction, 0.0, rng)
-    assert qfunction.n_calls == 1
+def test_values_are_asked_for_once(m):
+    for policy in (Greedy(), RandomPolicy(), EpsilonGreedy(0.0), EpsilonGreedy(1.0)):
+        qfunction, rng = FixedQFunction(TABLE), np.random.default_rng(0)
+        policy.decide(np.arange(m), qfunction, 0.0, rng)
+        assert qfunction.n_calls == 1
 
 
 @pytest.mark.parametrize("m", [1, 5])
@@ -252,7 +316,7 @@ def test_temperature_out_of_range(temperature):
 @pytest.mark.parametrize(
     "policy", [EpsilonGreedy().set_params(epsilon="0.1"), Softmax().set_params(temperature="1")]
 )
-def test_settings_that_are_no_numbers(policy):
+def test_settings_that_are_not_numbers(policy):
     with pytest.raises(TypeError, match="must be a number or a Schedule"):
         policy.decide(np.arange(1), FixedQFunction(TABLE), 0.0, np.random.default_rng(0))
 
@@ -271,4 +335,7 @@ def test_values_that_are_nan(policy, row, states):
 @pytest.mark.parametrize("states", [[0], [0, 0]])
 def test_infinite_values_have_an_order(states):
     qfunction, rng = FixedQFunction(np.array([[-np.inf, 1.0, np.inf]])), np.random.default_rng(0)
-    assert (Greedy().decide(np.array(states), qfunction, 0.0, rng) == 2).all()
+    for policy in (Greedy(), EpsilonGreedy(0.0)):
+        decision = policy.decide(np.array(states), qfunction, 0.0, rng)
+        assert (decision.actions == 2).all()
+        assert decision.is_greedy.all()

@@ -54,7 +54,7 @@ def test_evaluate_takes_nothing_else(setting):
         evaluate("epsilon", setting, 0.25)
 
 
-def test_a_schedule_of_ones_own():
+def test_a_custom_schedule():
     class Stairs(Schedule):
         def __call__(self, progress):
             return 1.0 if progress < 0.5 else 0.5

@@ -49,11 +49,44 @@ def test_update_gives_the_errors_of_random_values(batch_shape, space):
     assert ((td_errors > 9) & (td_errors <= 10)).all()
 
 
-def test_snapshot_and_restore_have_nothing_to_do():
-    qfunction = RandomQFunction().build(Discrete(3), 4, random_state=0)
-    assert qfunction.snapshot() is None
-    qfunction.restore(None)
-    assert qfunction.values(np.array([0])).shape == (1, 4)
+@pytest.mark.parametrize("name", ["next_action_masks", "next_probabilities"])
+def test_an_action_that_is_certain_is_bootstrapped_from(name):
+    """One random value instead of the highest of 50."""
+    n = 20_000
+    transitions = some_transitions(n)
+    transitions.discounts[:] = 1.0
+    certain = np.eye(50)[np.full(n, 7)]
+    setattr(transitions, name, certain.astype(bool) if name == "next_action_masks" else certain)
+    td_errors = RandomQFunction().build(Discrete(3), 50, random_state=0).update(transitions)
+    # 10 + U - U, of mean 10 and variance 1/6
+    assert td_errors.mean() == pytest.approx(10, abs=4 / np.sqrt(6 * n))
+
+
+def test_a_state_brings_the_same_values_again():
+    qfunction, other = (RandomQFunction().build(Discrete(3), 4, seed) for seed in (0, 1))
+    qfunction.values(np.array([0]))
+    state = qfunction.state()
+    expected = qfunction.values(np.array([0, 1]))
+    for one in (qfunction, other):
+        one.set_state(state)
+        np.testing.assert_array_equal(one.values(np.array([0, 1])), expected)
+
+
+def test_a_state_leaves_a_shared_generator_alone():
+    shared = np.random.default_rng(0)
+    qfunction = RandomQFunction().build(Discrete(3), 4, shared)
+    qfunction.set_state(qfunction.state())
+    qfunction.values(np.array([0]))
+    assert shared.random() == np.random.default_rng(0).random()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{}, {"table": 1}, {"rng": np.random.Generator(np.random.MT19937(0)).bit_generator.state}],
+)
+def test_other_states_are_refused(state):
+    with pytest.raises(ValueError, match="state"):
+        RandomQFunction().build(Discrete(3), 4, 0).set_state(state)
 
 
 def test_clone_and_pickle():

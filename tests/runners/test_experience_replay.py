@@ -3,7 +3,15 @@ import pickle
 import numpy as np
 import pytest
 
-from skrl import ExperienceReplay, Greedy, GymEnvironment, MemoizationQFunction, RandomPolicy
+from skrl import (
+    ExperienceReplay,
+    Greedy,
+    GymEnvironment,
+    MemoizationQFunction,
+    RandomPolicy,
+    ReplayBuffer,
+    Runner,
+)
 
 
 class Counting(MemoizationQFunction):
@@ -30,7 +38,7 @@ def test_collecting_and_learning_take_turns():
 
 
 class Delayed(Counting):
-    """Notes how often it has acted when an update comes into force."""
+    """Notes how often it has acted when an update takes effect."""
 
     def start_update(self, transitions):
         self.started = [*getattr(self, "started", []), self.n_actions_taken]
@@ -41,12 +49,12 @@ class Delayed(Counting):
         return super().update(transitions)
 
     def values(self, states):
-        # One state at a time is acted in; many, to tell which of the actions were greedy.
+        # One state at a time is acted in; many are looked at for the metrics.
         self.n_actions_taken = getattr(self, "n_actions_taken", 0) + (len(states) == 1)
         return super().values(states)
 
 
-def test_what_is_learned_comes_into_force_a_stretch_later():
+def test_what_is_learned_takes_effect_a_rollout_later():
     environment = GymEnvironment("skrl/CircularWorld-v0")
     qfunction = Delayed().build(environment.state_space, environment.n_actions, 0)
     runner = ExperienceReplay(train_freq=10, learning_starts=25)
@@ -68,7 +76,7 @@ def test_actions_are_judged_by_the_values_that_chose_them():
     environment = GymEnvironment("skrl/Corridor-v0")
     qfunction = Flips().build(environment.state_space, environment.n_actions, 0)
     qfunction.table_[:, 0] = 1.0
-    runner = ExperienceReplay(train_freq=8, learning_starts=8, n_step=4)
+    runner = ExperienceReplay(train_freq=8, learning_starts=8, buffer=ReplayBuffer(n_step_return=4))
     runner.run(environment, qfunction, Greedy(), discount_factor=0.5, n_steps=20, rng=0)
     sample = runner.buffer_.sample(np.random.default_rng(0), 1, 10_000)
     discounts, counts = np.unique(sample.discounts, return_counts=True)
@@ -77,18 +85,39 @@ def test_actions_are_judged_by_the_values_that_chose_them():
     np.testing.assert_allclose(counts / 10_000, [17 / 20, 1 / 20, 1 / 20, 1 / 20], atol=0.01)
 
 
-def test_steps_are_counted_over_all_environments():
+@pytest.mark.parametrize("n_envs", [1, 4, 64, 512])
+def test_the_number_of_updates_does_not_depend_on_the_number_of_environments(n_envs):
+    buffer = ReplayBuffer(n_step_return=1)
     runner = ExperienceReplay(
-        batch_size=8, train_freq=10, gradient_steps=5, learning_starts=20, n_step=1
+        buffer, batch_size=8, train_freq=16, gradient_steps=3, learning_starts=40
     )
-    qfunction = run(runner, n_envs=4, n_steps=60)
-    # 12 steps at a time; learning begins after 24.
-    assert qfunction.updates == [(5, 8)] * 4
+    qfunction = run(runner, n_envs=n_envs, n_steps=2048)
+    # 128 rollouts of 16 steps, of which the first two end before learning starts.
+    assert qfunction.updates == [(3, 8)] * 126
+
+
+class Greedies(Runner):
+    """Notes what the transitions say of the actions."""
+
+    def learn(self, run, transitions):
+        self.seen = [*getattr(self, "seen", []), transitions]
+
+
+def test_transitions_say_whether_actions_were_greedy():
+    environment = GymEnvironment("skrl/CircularWorld-v0", n_envs=3)
+    qfunction = MemoizationQFunction().build(environment.state_space, environment.n_actions, 0)
+    qfunction.table_[:, 1] = 1.0
+    runner = Greedies()
+    runner.run(environment, qfunction, RandomPolicy(), n_steps=300, rng=0)
+    for transitions in runner.seen:
+        np.testing.assert_array_equal(transitions.is_greedy, transitions.actions == 1)
 
 
 def test_the_whole_memory_is_learned_from():
     """Replay of random walks finds the exact values of the ring world."""
-    runner = ExperienceReplay(train_freq=50, gradient_steps=100, learning_starts=1000, n_step=1)
+    runner = ExperienceReplay(
+        ReplayBuffer(n_step_return=1), train_freq=50, gradient_steps=100, learning_starts=1000
+    )
     environment = GymEnvironment("skrl/CircularWorld-v0")
     qfunction = MemoizationQFunction(learning_rate=0.1)
     qfunction.build(environment.state_space, environment.n_actions, 0)
@@ -117,10 +146,14 @@ def test_saving_leaves_the_memory_out():
     ("parameters", "budget", "message"),
     [
         ({"batch_size": 0}, {"n_steps": 2000}, "batch_size must be at least 1, got 0"),
-        ({"capacity": 0}, {"n_steps": 2000}, "capacity must be at least 1, got 0"),
+        ({"buffer": ReplayBuffer(0)}, {"n_steps": 2000}, "capacity must be an integer.*got 0"),
         ({"train_freq": 0}, {"n_steps": 2000}, "train_freq must be at least 1, got 0"),
         ({"gradient_steps": -1}, {"n_steps": 2000}, "gradient_steps must be at least 1, got -1"),
-        ({"n_step": 0}, {"n_steps": 2000}, "n_step must be at least 1, got 0"),
+        (
+            {"buffer": ReplayBuffer(n_step_return=0)},
+            {"n_steps": 2000},
+            "n_step_return must be an integer of at least 1, got 0",
+        ),
         ({}, {"n_steps": 1000}, "n_steps=1000 ends before learning begins, after 1024 steps"),
         ({}, {"n_episodes": 3}, "ended after 300 steps, before learning began"),
     ],

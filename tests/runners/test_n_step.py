@@ -6,6 +6,7 @@ from gymnasium.spaces import Discrete
 from skrl import MemoizationQFunction, Transitions
 from skrl.environments.worlds import Corridor
 from skrl.runners import ReplayBuffer
+from worlds import begun
 
 LEFT, RIGHT = 0, 1
 
@@ -29,18 +30,18 @@ def walks(n, n_walks, rng):
     )
 
 
-def n_updates_until_learned(n_step, transitions, n, rng):
+def n_updates_until_learned(n_step_return, transitions, n, rng):
     """Updates until the value of the start is half of what it should become."""
     discount_factor = 0.99
-    buffer = ReplayBuffer(capacity=1000, n_step=n_step, discount_factor=discount_factor)
+    buffer = begun(ReplayBuffer(1000, n_step_return), discount_factor)
     buffer.add(transitions)
-    buffer.cut()
+    buffer.end_episode()
     qfunction = MemoizationQFunction(1 / 4, learning_rate_decay=0.0, initial_value=0.0).build(
         Discrete(n + 1), 2, 0
     )
-    stretch = 4
-    for n_updates in range(stretch, 5_000, stretch):
-        qfunction.update(buffer.sample(rng, stretch, 4))
+    n_batches = 4
+    for n_updates in range(n_batches, 5_000, n_batches):
+        qfunction.update(buffer.sample(rng, n_batches, 4))
         # V(0) = gamma^(n-1)
         if qfunction.table_[0, RIGHT] > discount_factor ** (n - 1) / 2:
             return n_updates
@@ -60,11 +61,11 @@ def test_news_of_a_reward_travels_faster_over_several_steps():
     assert max(tenfold) < min(single)
 
 
-def learned_values(n_step, transitions, n, qfunction):
+def learned_values(n_step_return, transitions, n):
     """What many updates make of the same walks."""
-    buffer = ReplayBuffer(1000, n_step, discount_factor=0.9, qfunction=qfunction)
+    buffer = begun(ReplayBuffer(1000, n_step_return), 0.9)
     buffer.add(transitions)
-    buffer.cut()
+    buffer.end_episode()
     learner = MemoizationQFunction(0.5, learning_rate_decay=0.01, initial_value=0.0)
     learner.build(Discrete(n + 1), 2, 0)
     learner.update(buffer.sample(np.random.default_rng(0), 2_000, 32))
@@ -75,8 +76,7 @@ def test_exploration_does_not_spoil_returns_that_end_before_it():
     """V(s) = gamma^(n-1-s) if nobody steps back; those who do so take longer."""
     n = 8
     transitions = walks(n, 40, np.random.default_rng(0))
-    greedy = MemoizationQFunction(initial_value=0.0).build(Discrete(n + 1), 2, 0)
-    greedy.table_[:, RIGHT] = 1.0
     exact = 0.9 ** np.arange(n - 1, -1, -1)
-    np.testing.assert_allclose(learned_values(5, transitions, n, greedy), exact, rtol=1e-3)
-    assert (learned_values(5, transitions, n, None)[:4] < 0.97 * exact[:4]).all()
+    assert (learned_values(5, transitions, n)[:4] < 0.97 * exact[:4]).all()
+    transitions.is_greedy = transitions.actions == RIGHT
+    np.testing.assert_allclose(learned_values(5, transitions, n), exact, rtol=1e-3)

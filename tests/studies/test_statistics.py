@@ -1,4 +1,4 @@
-"""Statistics over seeds: exact on small arrays, and right as often as they say."""
+"""Statistics over seeds: exact on small arrays, with intervals that have their coverage."""
 
 from math import inf
 from statistics import NormalDist
@@ -21,9 +21,9 @@ TEN = [7, 1, 9, 3, 5, 0, 8, 2, 6, 400]
 # ---- interquartile mean ------------------------------------------------------------------------
 
 
-def test_a_quarter_is_left_out_at_either_end():
+def test_the_lowest_and_highest_quarter_are_left_out():
     assert interquartile_mean([0, 100, 2, 3, 4, 5, 6, 1]) == (2 + 3 + 4 + 5) / 4
-    # A quarter of ten is two and a half: two.
+    # A quarter of ten, 2.5, is rounded down to 2.
     assert interquartile_mean(TEN) == (2 + 3 + 5 + 6 + 7 + 8) / 6
 
 
@@ -45,8 +45,8 @@ def test_it_is_scipys_trimmed_mean(n):
     np.testing.assert_allclose(interquartile_mean(scores, axis=1), expected)
 
 
-def test_no_scores_have_no_mean():
-    with pytest.raises(ValueError, match="no scores"):
+def test_the_mean_needs_a_score():
+    with pytest.raises(ValueError, match="at least one score"):
         interquartile_mean([])
 
 
@@ -71,7 +71,7 @@ def test_it_is_scipys_bootstrap_for_one_environment():
     assert stratified_bootstrap(scores, np.mean) == pytest.approx(expected, abs=0.03)
 
 
-def test_one_seed_says_nothing():
+def test_the_interval_of_one_seed_is_infinite():
     assert stratified_bootstrap([[3.0, 4.0]]) == (-inf, inf)
 
 
@@ -83,13 +83,13 @@ def test_the_same_random_state_gives_the_same_interval():
 
 
 @pytest.mark.parametrize("shape", [(20, 1), (10, 5)])
-def test_the_interval_holds_the_truth_as_often_as_it_says(shape):
+def test_coverage_of_the_interval(shape):
     rng = np.random.default_rng(0)
     n_studies, n_held = 400, 0
     for _ in range(n_studies):
         low, high = stratified_bootstrap(rng.standard_normal(shape), n_resamples=500)
         n_held += low <= 0 <= high
-    # Of 400 studies, 95% spread by 1% (a deviation); from so few seeds it falls short by some more.
+    # The standard deviation of a share of 95% of 400 studies is 1%; few seeds cover a bit less.
     assert 0.90 <= n_held / n_studies <= 0.98
 
 
@@ -108,26 +108,26 @@ def test_it_is_mann_and_whitneys_u():
     assert probability_of_improvement(x, y).value == pytest.approx(u / (12 * 9))
 
 
-def test_the_other_way_round_it_is_the_rest():
+def test_probabilities_of_both_orders_sum_to_1():
     x, y = np.random.default_rng(0).standard_normal((2, 8, 3))
     there, back = probability_of_improvement(x, y), probability_of_improvement(y, x)
     assert there.value + back.value == pytest.approx(1)
 
 
 def test_the_mean_over_environments():
-    # All pairs of the first, half of those of the second.
+    # All pairs of the first environment are won, half of those of the second.
     assert probability_of_improvement([[5, 0], [6, 3]], [[1, 1], [2, 2]]).value == 0.75
 
 
 def test_interval_of_the_probability():
-    # The draws from 0 and 1 beat 1/2 never, half the time or always, as above.
+    # A draw from 0 and 1 beats 1/2 in 0, 1 or 2 of 2 cases, with probabilities 1/4, 1/2 and 1/4.
     assert probability_of_improvement([0, 1], [0.5, 0.5]) == (0.5, 0, 1)
     assert probability_of_improvement([0, 1], [0.5, 0.5], confidence=0.4) == (0.5, 0.5, 0.5)
     assert probability_of_improvement([5, 6], [1, 2]) == (1, 1, 1)
     assert probability_of_improvement([5, 6], [1]) == (1, 0, 1)
 
 
-def test_the_interval_of_the_probability_holds_the_truth_as_often_as_it_says():
+def test_coverage_of_the_interval_of_the_probability():
     # X - Y is normal with mean 1 and deviation sqrt(2).
     truth = NormalDist().cdf(1 / np.sqrt(2))
     rng = np.random.default_rng(0)
@@ -139,7 +139,7 @@ def test_the_interval_of_the_probability_holds_the_truth_as_often_as_it_says():
     assert 0.90 <= n_held / n_studies <= 0.98
 
 
-def test_scores_of_other_environments_are_refused():
+def test_different_numbers_of_environments_are_refused():
     with pytest.raises(ValueError, match="1 and 2 environments"):
         probability_of_improvement([1, 2], [[1, 2], [3, 4]])
 
@@ -178,17 +178,17 @@ def test_less_error_and_more_power_need_more_seeds():
 
 
 @pytest.mark.parametrize(("difference", "n_envs"), [(0.95, 1), (0.55, 4)])
-def test_so_many_seeds_find_the_difference_4_times_out_of_5(difference, n_envs):
+def test_the_seeds_needed_find_the_difference_in_4_of_5_studies(difference, n_envs):
     p = NormalDist().cdf(difference / np.sqrt(2))
     n = int(n_seeds_needed(p, n_envs))
     x, y = np.random.default_rng(0).standard_normal((2, 1000, n, n_envs))
     u = stats.mannwhitneyu(x + difference, y, axis=1).statistic.mean(axis=1)
-    # Where there is no difference, U has the variance n^2 (2 n + 1) / 12.
+    # Without a difference, U has the variance n^2 (2 n + 1) / 12.
     z = (u - n**2 / 2) / np.sqrt(n**2 * (2 * n + 1) / 12 / n_envs)
     assert 0.75 <= (z > NormalDist().inv_cdf(0.975)).mean() <= 0.90
 
 
-# ---- what will not do --------------------------------------------------------------------------
+# ---- invalid arguments -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scores", [[], [[]], np.zeros((2, 2, 2)), 3.0])
@@ -198,7 +198,7 @@ def test_scores_of_a_wrong_shape_are_refused(scores):
 
 
 @pytest.mark.parametrize("score", [np.nan, -np.inf])
-def test_scores_that_are_no_numbers_are_refused(score):
+def test_scores_that_are_not_finite_are_refused(score):
     with pytest.raises(ValueError, match="1 of 2"):
         performance_profile([1.0, score], [0.0])
 

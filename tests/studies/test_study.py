@@ -1,4 +1,4 @@
-"""Studies: the same table however it is made, files that remember, and a report that is right."""
+"""Studies: reproducible tables, the file of finished runs, and the report."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ RING = "skrl/CircularWorld-v0"
 
 
 class Dice(BaseEstimator):
-    """Learns nothing, scores by its seed, and notes every fit in a file."""
+    """Learns nothing, draws its score from its seed, and logs every fit in a file."""
 
     def __init__(self, bonus=0.0, log=None, failure=None, random_state=None):
         self.bonus = bonus
@@ -35,7 +35,7 @@ class Dice(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, env):
-        assert not hasattr(self, "env_")  # a clone that nobody has used yet
+        assert not hasattr(self, "env_")  # a fresh clone
         self.env_ = env
         if self.failure is not None and Path(self.failure).exists() and self.random_state == 2:
             raise {"stop": KeyboardInterrupt, "error": ZeroDivisionError}[
@@ -98,7 +98,7 @@ def test_a_study_with_more_seeds_contains_the_one_with_fewer():
     assert scores_of(many)[:2] == scores_of(few)
 
 
-def test_agents_and_environments_are_left_alone():
+def test_agents_and_environments_are_not_changed():
     agent, environment = Dice(), GymEnvironment(RING, n_envs=2)
     compare({"dice": agent}, {"ring": environment}, n_seeds=2)
     assert not hasattr(agent, "env_")
@@ -109,14 +109,14 @@ def test_agents_and_environments_are_left_alone():
 @pytest.mark.parametrize(
     "env", [Identity, GymEnvironment(Identity, n_envs=2), [Identity] * 2, make_envs(RING, n=2)]
 )
-def test_whatever_stands_for_an_environment(env):
+def test_every_form_of_environment(env):
     agent = QLearningAgent(MemoizationQFunction(0.5), n_steps=200, n_evaluations=0)
     study = compare({"table": agent}, {"world": env}, n_seeds=1, n_episodes=4)
     assert study.envs == ["world"]
     assert np.isfinite(study.scores("table")).all()
 
 
-def test_ids_that_only_this_process_knows_reach_the_others():
+def test_ids_registered_in_this_process_only_work_in_workers():
     gymnasium.register("tests/Study-v0", Identity)
     try:
         study = compare(tables(), ["tests/Study-v0"], n_seeds=1, n_episodes=4, n_jobs=2)
@@ -130,7 +130,7 @@ def test_ids_that_only_this_process_knows_reach_the_others():
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_an_error_names_the_run_and_what_was_finished_is_kept(tmp_path, n_jobs):
+def test_an_error_names_the_run_and_finished_runs_are_kept(tmp_path, n_jobs):
     file, failure = tmp_path / "runs.jsonl", tmp_path / "failure"
     failure.write_text("error")
     agent = Dice(failure=str(failure))
@@ -161,12 +161,12 @@ def test_an_error_names_the_run_and_what_was_finished_is_kept(tmp_path, n_jobs):
         ({"random_state": -1}, ValueError, "random_state must be an integer"),
     ],
 )  # fmt: skip
-def test_arguments_that_will_not_do(changed, error, says):
+def test_invalid_arguments_are_refused(changed, error, says):
     with pytest.raises(error, match=says):
         compare(**{"agents": {"dice": Dice()}, "envs": [RING], **changed})
 
 
-def test_an_agent_that_takes_no_seed_is_refused():
+def test_an_agent_without_random_state_is_refused():
     class Seedless(Dice):
         def __init__(self):
             pass
@@ -178,14 +178,14 @@ def test_an_agent_that_takes_no_seed_is_refused():
 # ---- the file of finished runs -----------------------------------------------------------------
 
 
-def test_finished_runs_are_not_made_again(tmp_path):
+def test_finished_runs_are_not_repeated(tmp_path):
     file, log = tmp_path / "runs.jsonl", tmp_path / "log"
     agents = {name: Dice(bonus, str(log)) for name, bonus in (("a", 0.0), ("b", 1.0))}
     first = compare(agents, [RING], n_seeds=3, resume=file)
     assert n_fits(log) == len(file.read_text().splitlines()) == 6
     assert compare(agents, [RING], n_seeds=3, resume=str(file)).table() == first.table()
     assert n_fits(log) == 6
-    # Other seeds, agents and environments are new runs; another name is none.
+    # Other seeds, agents and environments are new runs; another name is not.
     compare(agents, [RING], n_seeds=4, resume=file)
     assert n_fits(log) == 8
     renamed = compare({"c": agents["a"]}, {"ring": RING}, n_seeds=4, resume=file)
@@ -198,7 +198,7 @@ def test_finished_runs_are_not_made_again(tmp_path):
     assert len(file.read_text().splitlines()) == 11
 
 
-def test_a_study_that_was_broken_off_goes_on(tmp_path):
+def test_an_interrupted_study_continues(tmp_path):
     file, log, failure = (tmp_path / name for name in ("runs.jsonl", "log", "failure"))
     agents = {"dice": Dice(log=str(log), failure=str(failure))}
     failure.write_text("stop")
@@ -212,7 +212,7 @@ def test_a_study_that_was_broken_off_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize("n_left", [3, 30, -1])
-def test_a_half_written_last_line_is_made_again(tmp_path, n_left):
+def test_the_run_of_an_incomplete_line_is_repeated(tmp_path, n_left):
     file, log = tmp_path / "runs.jsonl", tmp_path / "log"
     agents = {"dice": Dice(log=str(log))}
     first = compare(agents, [RING], n_seeds=2, resume=file)
@@ -246,21 +246,21 @@ def test_a_run_is_recognised_in_another_process(tmp_path):
     assert n_fits(file) == 1
 
 
-def test_what_has_no_name_cannot_be_recognised(tmp_path):
+def test_local_functions_cannot_be_recognised(tmp_path):
     agents, envs = {"dice": Dice()}, {"world": lambda: Identity()}
-    with pytest.raises(ValueError, match=r"'world'.*instead of lambdas"):
+    with pytest.raises(ValueError, match=r"'world' cannot be recognised.*lambda"):
         compare(agents, envs, n_seeds=1, resume=tmp_path / "runs.jsonl")
 
 
-def test_a_file_of_something_else_is_left_alone(tmp_path):
+def test_other_files_are_not_written_to(tmp_path):
     file = tmp_path / "scores.csv"
     file.write_text("agent,score\n")
-    with pytest.raises(ValueError, match="no file of finished runs"):
+    with pytest.raises(ValueError, match="not a file of finished runs"):
         compare({"dice": Dice()}, [RING], n_seeds=1, resume=file)
     assert file.read_text() == "agent,score\n"
 
 
-# ---- what they say together --------------------------------------------------------------------
+# ---- statistics and report ---------------------------------------------------------------------
 
 SCORES = {
     "good": {"lake": [0.5, 0.75, 0.75, 1.0], "cliff": [-13, -13, -15, -17]},
@@ -274,15 +274,15 @@ STUDY = Study([
 ])  # fmt: skip
 
 
-def test_scores_of_one_environment_stay_as_they_are():
+def test_scores_of_one_environment_are_not_scaled():
     assert STUDY.scores("bad").tolist() == [[0, -13], [0.25, -33], [0.5, -33], [0.75, -113]]
     assert STUDY.scores("bad", "cliff").tolist() == [[-13], [-33], [-33], [-113]]
     assert STUDY.interquartile_mean("bad", "cliff").value == -33
 
 
 def test_scores_of_several_environments_are_scaled_by_the_lowest_and_highest():
-    # The cliff's -113 .. -13 becomes 0 .. 1, the lake's scores stay: of 0, 0, .25, .5, .75, .8, .8
-    # and 1 the middle four.
+    # The cliff's -113 .. -13 becomes 0 .. 1, the lake's scores do not change: the mean of the
+    # middle four of 0, 0, .25, .5, .75, .8, .8 and 1.
     estimate = STUDY.interquartile_mean("bad")
     assert estimate.value == pytest.approx((0.25 + 0.5 + 0.75 + 0.8) / 4)
     assert 0 <= estimate.low < estimate.value < estimate.high <= 1
@@ -291,7 +291,7 @@ def test_scores_of_several_environments_are_scaled_by_the_lowest_and_highest():
     assert profile["good"].tolist() == [1, 7 / 8, 5 / 8]
 
 
-def test_equal_scores_in_an_environment_do_no_harm():
+def test_equal_scores_in_an_environment_are_scaled_to_0():
     results = [replace(r, score=7.0) if r.env == "lake" else r for r in STUDY.results]
     assert Study(results).interquartile_mean("good").value == pytest.approx(
         (0 + 0 + 0.96 + 0.98) / 4
@@ -308,7 +308,7 @@ def test_probability_of_improvement_and_seeds_needed():
     assert STUDY.n_seeds_needed("good", "bad") == 7
 
 
-def test_rows_are_plain():
+def test_rows_are_dicts():
     row = STUDY.table()[-1]
     assert row == {
         "agent": "bad", "env": "cliff", "seed": 3, "score": -113.0, "n_steps": 400, "seconds": 0.5,
@@ -323,21 +323,21 @@ def test_the_report():
     assert together.splitlines()[2].split()[:2] == ["bad", "0.575"]
     assert pairs.splitlines()[1].split()[:4] == ["good", ">", "bad", "0.8281"]
     assert conclusion == (
-        "4 seeds do not suffice to say that 'good' is better than 'bad':\n"
-        "if the probability is 0.83, it takes 7 (5% error, 80% power)."
+        "4 seeds are not enough to show that 'good' is better than 'bad':\n"
+        "a probability of 0.83 needs 7 (5% error, 80% power)."
     )
     assert all(len(line) <= 100 for line in str(STUDY).splitlines())
 
 
-def test_the_report_says_when_the_seeds_suffice():
+def test_the_report_says_when_there_are_enough_seeds():
     results = [
         Result(agent, "lake", seed, seed % 5 + bonus, None, 1.0)
         for agent, bonus in (("good", 5.0), ("bad", 0.0))
         for seed in range(10)
     ]
-    assert "10 seeds suffice to say that 'good' is better than 'bad'" in str(Study(results))
+    assert "10 seeds are enough to show that 'good' is better than 'bad'" in str(Study(results))
     equal = [replace(result, score=1.0) for result in results]
-    assert "Nothing says that 'good' is better than 'bad'" in str(Study(equal))
+    assert "There is no evidence that 'good' is better than 'bad'" in str(Study(equal))
 
 
 def test_the_report_of_one_agent_compares_nothing():
@@ -345,8 +345,8 @@ def test_the_report_of_one_agent_compares_nothing():
     assert str(Study(results)).count("\n\n") == 0
 
 
-def test_an_incomplete_study_says_what_is_missing():
-    with pytest.raises(ValueError, match=r"of \[\('bad', 'cliff', 3\)\] there is none"):
+def test_an_incomplete_study_names_the_missing_runs():
+    with pytest.raises(ValueError, match=r"Missing: \[\('bad', 'cliff', 3\)\]"):
         Study(STUDY.results[:-1])
     for results in ([], [*STUDY.results, STUDY.results[0]]):
         with pytest.raises(ValueError, match="exactly one result"):
@@ -354,7 +354,7 @@ def test_an_incomplete_study_says_what_is_missing():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="nothing called 'ugly'"):
+    with pytest.raises(ValueError, match="does not contain 'ugly'"):
         STUDY.scores("ugly")
-    with pytest.raises(ValueError, match="nothing called 'taxi'"):
+    with pytest.raises(ValueError, match="does not contain 'taxi'"):
         STUDY.interquartile_mean("good", "taxi")

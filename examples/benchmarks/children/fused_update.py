@@ -1,9 +1,9 @@
-"""DQN.update against a bare XLA loop of the same arithmetic, both in this one process.
+"""DQN.update against a bare XLA loop of the same arithmetic, in one process.
 
-The same work on both sides, per call: 128 updates of a 2x64 network by batches of 64, Double DQN,
-Huber loss, Adam, the target network evaluated once for all batches and renewed after the call;
-arrays come from NumPy, and the temporal-difference errors go back there. What the bare loop leaves
-out is everything else: Keras, checks, the copy of the weights that the agent acts from.
+Both sides do the same work per call: 128 updates of a 2x64 network with batches of 64, Double DQN,
+Huber loss, Adam; the target network is evaluated once for all batches and updated after the call.
+Arrays come from NumPy, and the temporal-difference errors are returned to NumPy. The bare loop
+omits everything else: Keras, checks, and the copy of the weights that the agent acts with.
 """
 
 import argparse
@@ -12,14 +12,11 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-import skrl.qfunctions.deep.learner  # noqa: F401  comes first: it loads TensorFlow in skrl's way
-
-# isort: split
 import numpy as np
-import tensorflow as tf
 from gymnasium.spaces import Box
 
 from skrl import DQN, Transitions
+from skrl.qfunctions.deep.tensorflow import tf
 
 K, B = 128, 64
 STATE_SIZE, WIDTH, N_ACTIONS = 4, 64, 2
@@ -27,7 +24,7 @@ LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7
 
 
 def random_batches(rng: np.random.Generator) -> Transitions:
-    """K batches of B transitions that look like CartPole's."""
+    """K batches of B transitions with the shapes of CartPole."""
     states, next_states = rng.standard_normal((2, K, B, STATE_SIZE), dtype=np.float32)
     terminated = rng.random((K, B)) < 0.05
     return Transitions(
@@ -50,7 +47,7 @@ def forward(weights: list[Any], states: Any) -> Any:
 
 
 def gradients(weights: list[Any], states: Any, actions: Any, targets: Any) -> tuple[Any, Any]:
-    """TD errors, and the gradients of their mean Huber loss."""
+    """TD errors, and the gradient of their mean Huber loss."""
     with tf.GradientTape() as tape:
         tape.watch(weights)
         values = tf.gather(forward(weights, states), actions, batch_dims=1)
@@ -73,7 +70,7 @@ def bare_updates(
     next_states: Any,
     discounts: Any,
 ) -> Any:
-    """K updates. All that changes is carried through the loop as plain tensors."""
+    """K updates. The loop carries its state as plain tensors."""
     flat_next_states = tf.reshape(next_states, (K * B, STATE_SIZE))
     target_values = tf.reshape(forward(weights, flat_next_states), (K, B, N_ACTIONS))
 
@@ -84,7 +81,7 @@ def bare_updates(
         bootstrap = tf.gather(target_values[k], best, batch_dims=1)
         targets = rewards[k] + discounts[k] * bootstrap
         errors, slopes = gradients(weights, states[k], actions[k], targets)
-        # Adam (Kingma & Ba, 2015), in the efficient order of the end of their section 2
+        # Adam (Kingma & Ba, 2015), in the efficient form of section 2
         n_updates += 1
         step = LEARNING_RATE * tf.sqrt(1 - BETA_2**n_updates) / (1 - BETA_1**n_updates)
         means = [m + (g - m) * (1 - BETA_1) for m, g in zip(means, slopes, strict=True)]
@@ -140,7 +137,7 @@ def main() -> None:
         (WIDTH, WIDTH),
         learning_rate=LEARNING_RATE,
         learning_rate_decay=0.0,
-        target_update_freq=K,
+        target_update_interval=K,
         tau=1.0,
         scale_states=False,
     )
@@ -148,7 +145,7 @@ def main() -> None:
     bare = BareLoop(ours.weights_)
     batches = random_batches(np.random.default_rng(0))
 
-    # Both start from the same weights: the first call, which compiles, must learn the same.
+    # Both start from the same weights, so the first call, which compiles, gives the same errors.
     first = ours.update(batches), bare.update(batches)
     seconds: dict[str, list[float]] = {"ours": [], "bare": []}
     for _ in range(arguments.pairs):

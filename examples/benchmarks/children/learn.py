@@ -1,9 +1,9 @@
-"""Train one agent with one seed, and print how well it then plays, and how long that took.
+"""Train one agent with one seed, and print its score and its training time as JSON.
 
-Run by the Python of whichever environment has the library: ``python learn.py ours|sb3 ENV``. Ours
-is the agent as it comes, told nothing but the seed and, if so, the number of steps; theirs gets the
-setting that the RL Baselines3 Zoo found for the environment. Imports are done before the clock
-starts; everything else counts: making the agent and the environment, compiling, learning.
+Run it with the Python that has the library: ``python learn.py ours|sb3 ENV``. Ours is the default
+agent with a seed and, optionally, a number of steps. Theirs has the settings of the RL Baselines3
+Zoo for the environment. The time includes everything but imports: making the agent and the
+environment, compiling, learning.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import Any
 
 N_EPISODES = 100  # of the final score
-UNSEEN = 1_000_000  # what is added to the seed for the environment of the final score
+UNSEEN = 1_000_000  # added to the seed for the environment of the final score
 
 # Tuned settings of the RL Baselines3 Zoo (hyperparams/dqn.yml), all with two layers of 256.
 ZOO: dict[str, dict[str, Any]] = {
@@ -43,19 +43,22 @@ def learn_ours(env_id: str, seed: int, n_steps: int | None, is_table: bool) -> d
     from skrl import QLearningAgent
 
     if not is_table:
-        import skrl.qfunctions.deep.learner  # loads TensorFlow, as the peer loads PyTorch
+        from skrl.qfunctions.deep.tensorflow import tf
+
+        assert tf.__version__  # loads TensorFlow before the clock starts, as the peer does PyTorch
 
     begin = perf_counter()
     agent = QLearningAgent(n_steps=n_steps, random_state=seed).fit(env_id)
     seconds = perf_counter() - begin
-    before = seconds - agent.history_.seconds()  # making things, before the run began
+    before = seconds - agent.history_.seconds()  # up to the begin of the run
+    evaluations = agent.history_.evaluations
     return {
         "score": score(agent, env_id, is_table),
         "seconds": seconds,
         "n_steps": agent.n_steps_,
+        "evaluation_steps": evaluations[-1]["evaluation_steps"] if len(evaluations) else 0,
         "evaluations": [
-            (row["n_steps"], row["score"], row["seconds"] + before)
-            for row in agent.history_.evaluations[:]
+            (row["n_steps"], row["score"], row["seconds"] + before) for row in evaluations[:]
         ],
         "versions": versions("skrl", "gymnasium", "numpy", "tensorflow", "keras")
         | {"skrl's code": digest(Path(skrl.__file__).parent)},
@@ -63,7 +66,7 @@ def learn_ours(env_id: str, seed: int, n_steps: int | None, is_table: bool) -> d
 
 
 def score(agent: Any, env_id: str, is_table: bool) -> float:
-    """Mean return of the greedy policy: computed for a table, sampled for a network."""
+    """Mean return of the greedy policy: exact for a table, sampled for a network."""
     if not is_table:
         return float(agent.score(env_id, n_episodes=N_EPISODES))
     sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -80,7 +83,7 @@ def learn_sb3(env_id: str, seed: int, n_steps: int | None, is_table: bool) -> di
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     if n_steps is None or is_table:
-        raise ValueError("Stable-Baselines3 needs --steps, and has no tables.")
+        raise ValueError("Stable-Baselines3 needs --steps, and does not support --table.")
     begin = perf_counter()
     model = DQN(
         "MlpPolicy",
@@ -100,19 +103,20 @@ def learn_sb3(env_id: str, seed: int, n_steps: int | None, is_table: bool) -> di
         "score": float(score),
         "seconds": seconds,
         "n_steps": model.num_timesteps,
+        "evaluation_steps": 0,
         "evaluations": [],  # they would slow it down
         "versions": versions("stable_baselines3", "gymnasium", "numpy", "torch"),
     }
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Versions by the names of distributions (TensorFlow's may be tensorflow-cpu)."""
+    """Versions by distribution (TensorFlow's may be tensorflow-cpu)."""
     distributions = packages_distributions()
     return {name: version(name) for name in (distributions[package][0] for package in packages)}
 
 
 def digest(folder: Path) -> str:
-    """What tells two states of the code apart that bear the same version."""
+    """Digest of the code, to tell apart states with the same version number."""
     code = b"".join(path.read_bytes() for path in sorted(folder.rglob("*.py")))
     return sha256(code).hexdigest()[:8]
 
@@ -125,7 +129,7 @@ if __name__ == "__main__":
     parser.add_argument("env_id")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--table", action="store_true", help="states are countable: score exactly")
+    parser.add_argument("--table", action="store_true", help="compute the exact score")
     arguments = parser.parse_args()
     learn = LEARN[arguments.library]
     print(json.dumps(learn(arguments.env_id, arguments.seed, arguments.steps, arguments.table)))

@@ -1,7 +1,6 @@
-"""How much memory is taken: by a replay buffer, or by many fits in a row. Prints JSON.
+"""Measure the memory of a replay buffer, or of many consecutive fits, and print it as JSON.
 
-``python memory.py cartpole|frames|fits AMOUNT``, each in a process of its own, so that what is
-measured is all that happens in it.
+``python memory.py cartpole|frames|fits AMOUNT``: one measurement per process.
 """
 
 import argparse
@@ -16,7 +15,7 @@ from skrl import DQN, ExperienceReplay, QLearningAgent, Transitions
 from skrl.runners import ReplayBuffer
 
 EPISODE_LENGTH = 500
-STRETCH = 250  # steps added at a time; a runner adds 256
+ROLLOUT = 250  # steps added at a time; a runner adds 256
 RAW_BYTES = {
     "cartpole": 16 + 8 + 4 + 16 + 4,  # s float32 (4,), a int64, r float32, s', discount float32
     "frames": 84 * 84,  # each frame once
@@ -24,7 +23,7 @@ RAW_BYTES = {
 
 
 def resident_bytes() -> int:
-    """Memory that this process really occupies."""
+    """Resident memory of this process."""
     n_pages = int(Path("/proc/self/statm").read_text().split()[1])
     return n_pages * resource.getpagesize()
 
@@ -36,35 +35,35 @@ def random_states(rng: np.random.Generator, kind: str, n: int) -> np.ndarray:
 
 
 def episodes(kind: str, n_steps: int) -> Iterator[Transitions]:
-    """Consecutive steps of one environment, as a runner would add them."""
+    """Consecutive steps of one environment, as a runner adds them."""
     rng = np.random.default_rng(0)
     for _ in range(n_steps // EPISODE_LENGTH):
         states = random_states(rng, kind, EPISODE_LENGTH + 1)
-        for first in range(0, EPISODE_LENGTH, STRETCH):
-            last = first + STRETCH
-            truncated = np.zeros(STRETCH, bool)
+        for first in range(0, EPISODE_LENGTH, ROLLOUT):
+            last = first + ROLLOUT
+            truncated = np.zeros(ROLLOUT, bool)
             truncated[-1] = last == EPISODE_LENGTH
             yield Transitions(
                 states=states[first:last].copy(),
-                actions=rng.integers(2, size=STRETCH),
-                rewards=np.ones(STRETCH, np.float32),
+                actions=rng.integers(2, size=ROLLOUT),
+                rewards=np.ones(ROLLOUT, np.float32),
                 next_states=states[first + 1 : last + 1].copy(),
-                discounts=np.full(STRETCH, 0.99, np.float32),
-                terminated=np.zeros(STRETCH, bool),
+                discounts=np.full(ROLLOUT, 0.99, np.float32),
+                terminated=np.zeros(ROLLOUT, bool),
                 truncated=truncated,
-                env_ids=np.zeros(STRETCH, np.int64),
+                env_ids=np.zeros(ROLLOUT, np.int64),
             )
 
 
 def fill(kind: str, n_steps: int) -> ReplayBuffer:
-    buffer = ReplayBuffer(n_steps)
+    buffer = ReplayBuffer(n_steps, n_step_return=1)
     for transitions in episodes(kind, n_steps):
         buffer.add(transitions)
     return buffer
 
 
 def measure_replay(kind: str, n_steps: int) -> dict[str, int]:
-    fill(kind, EPISODE_LENGTH)  # whatever is loaded or allocated on first use is so now
+    fill(kind, EPISODE_LENGTH)  # loads and allocates what the first use needs
     before = resident_bytes()
     buffer = fill(kind, n_steps)
     return {
@@ -76,7 +75,7 @@ def measure_replay(kind: str, n_steps: int) -> dict[str, int]:
 
 
 def measure_fits(n_fits: int) -> dict[str, list[int]]:
-    """Resident memory after each of so many fits."""
+    """Resident memory after each fit."""
     resident = []
     for seed in range(n_fits):
         agent = QLearningAgent(

@@ -1,4 +1,4 @@
-"""A grid search over 8 candidates, with so many jobs: prints how long it took, as JSON."""
+"""Time a grid search over 8 candidates, ``python search.py N_JOBS N_STEPS``, and print JSON."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ candidates = {
     "qfunction__learning_rate": [3e-4, 1e-3, 3e-3, 1e-2],
     "discount_factor": [0.98, 0.99],
 }
-# One fold each: trained on one environment, scored on another.
+# One fold: trained on one environment, scored on another.
 one_fold = ShuffleSplit(1, test_size=1, random_state=0)
 search = GridSearchCV(
     agent, candidates, cv=one_fold, n_jobs=n_jobs, refit=False, error_score="raise"

@@ -1,8 +1,7 @@
-"""Train a DQN on CartPole with the setting of the RL Baselines3 Zoo, and print how long it took.
+"""Train a DQN on CartPole with the settings of the RL Baselines3 Zoo, and print the time as JSON.
 
-Run by the Python of whichever environment has the library: ``python zoo.py skrl|sb3|sbx``.
-Imports are done before the clock starts; everything else counts: making the agent and the
-environment, compiling, acting, learning.
+Run it with the Python that has the library: ``python zoo.py skrl|sb3|sbx``. The time includes
+everything but imports: making the agent and the environment, compiling, acting, learning.
 """
 
 import argparse
@@ -21,9 +20,11 @@ HIDDEN_LAYERS = (256, 256)
 
 
 def train_skrl(n_steps: int, seed: int) -> dict[str, Any]:
-    import skrl.qfunctions.deep.learner  # noqa: F401  loads TensorFlow, as the others load theirs
     from skrl import DQN, EpsilonGreedy, ExperienceReplay, LinearSchedule, QLearningAgent
+    from skrl.qfunctions.deep.tensorflow import tf
+    from skrl.runners import ReplayBuffer
 
+    assert tf.__version__  # loads TensorFlow before the clock starts, as the peers do theirs
     begin = perf_counter()
     agent = QLearningAgent(
         DQN(
@@ -33,16 +34,15 @@ def train_skrl(n_steps: int, seed: int) -> dict[str, Any]:
             double=False,
             scale_states=False,
             tau=1.0,
-            target_update_freq=128,  # what the peers' 10 steps come to: see train_peer
+            target_update_interval=128,  # equals the peers' 10 steps, see train_peer
         ),
         EpsilonGreedy(LinearSchedule(*EPSILON, fraction=EXPLORATION_FRACTION)),
         ExperienceReplay(
-            capacity=CAPACITY,
             batch_size=BATCH_SIZE,
             train_freq=TRAIN_FREQ,
             gradient_steps=GRADIENT_STEPS,
             learning_starts=LEARNING_STARTS,
-            n_step=1,
+            buffer=ReplayBuffer(CAPACITY, n_step_return=1),
         ),
         discount_factor=GAMMA,
         n_steps=n_steps,
@@ -81,8 +81,8 @@ def train_peer(make_model: Any, n_steps: int, seed: int) -> dict[str, Any]:
         learning_starts=LEARNING_STARTS,
         train_freq=TRAIN_FREQ,
         gradient_steps=GRADIENT_STEPS,
-        # In steps of the environment; nothing is learned between 256 of them, so in effect the
-        # target network is renewed once per 128 updates.
+        # In environment steps. Since updates happen once in 256 steps, the target network is in
+        # effect updated once per 128 gradient steps.
         target_update_interval=10,
         exploration_initial_eps=EPSILON[0],
         exploration_final_eps=EPSILON[1],
@@ -95,7 +95,7 @@ def train_peer(make_model: Any, n_steps: int, seed: int) -> dict[str, Any]:
     return {
         "seconds": perf_counter() - begin,
         "n_steps": model.num_timesteps,
-        "n_updates": model._n_updates,  # the peers have no public name for it
+        "n_updates": model._n_updates,  # the peers have no public attribute for it
     }
 
 

@@ -11,7 +11,7 @@ from skrl.environments.worlds.maximization_bias import MaximizationBias
 __all__ = ["BlindCliffwalk", "CircularWorld", "Corridor", "IntervalWorld", "MaximizationBias"]
 
 for world in (BlindCliffwalk, CircularWorld, Corridor, IntervalWorld, MaximizationBias):
-    # Registering an id twice, as reloading this module would, makes Gymnasium warn.
+    # Gymnasium warns if an id is registered twice, for instance by reloading this module.
     if (world_id := f"skrl/{world.__name__}-v0") not in gymnasium.registry:
         gymnasium.register(
             id=world_id,

@@ -4,18 +4,16 @@ from skrl.environments.worlds.numbered_world import NumberedWorld
 
 
 class BlindCliffwalk(NumberedWorld):
-    """A walk of n steps, each of which may be the last: only its end is rewarded.
+    """A walk of n steps along a cliff, rewarded only at its end.
 
-    In the states 0, 1, ..., n - 1 one of the two actions is right and leads to the next state; the
-    other one is wrong and leads off the cliff. The right action alternates: it is 0 in even states
-    and 1 in odd ones, so that always doing the same leads nowhere. State n is where every episode
-    ends: the right action in state n - 1 leads there and earns 1; a wrong one leads there from
-    anywhere and earns 0. An episode begins in state 0.
+    An episode begins in state 0. In each of the states 0, 1, ..., n - 1 one of the two actions is
+    right and leads to the next state. The other one is wrong: it leads to state n, earns 0 and
+    ends the episode. The right action is 0 in even states and 1 in odd ones. The right action in
+    state n - 1 leads to state n, earns 1 and ends the episode.
 
-    Who acts at random sees the reward once in 2^n episodes, and among all that is remembered the
-    transitions from which something is to be learned are rare: the world shows what choosing them
-    well is worth (Schaul et al., 2016, section 3.1 and figure 1). The optimal values are known
-    exactly::
+    A random policy sees the reward once in 2^n episodes, so few of the transitions in a replay
+    buffer are worth learning from. The world shows the benefit of prioritized replay (Schaul et
+    al., 2016, section 3.1 and figure 1). The optimal values are known exactly::
 
         V(s)        = gamma^(n-1-s),  V(n) = 0
         Q(s, right) = V(s)
@@ -33,14 +31,14 @@ class BlindCliffwalk(NumberedWorld):
     observation_space : gymnasium.spaces.Discrete
         The states 0, 1, ..., n.
     action_space : gymnasium.spaces.Discrete
-        0 and 1; which of them is right depends on the state, see `right_action`.
+        0 and 1; the state decides which is right, see `right_action`.
     state : int or None
         Where the agent is; None until the first `reset`.
 
     Raises
     ------
     ValueError
-        If `n` is no integer or less than 1, or `render_mode` is not known.
+        If `n` is not an integer, or is less than 1, or `render_mode` is not known.
 
     References
     ----------
@@ -74,11 +72,11 @@ class BlindCliffwalk(NumberedWorld):
 
     @staticmethod
     def right_action(state: int) -> int:
-        """Give the action that leads on: 0 in even states, 1 in odd ones."""
+        """Give the action that leads to the next state: 0 in even states, 1 in odd ones."""
         return state % 2
 
     def outcome(self, state: int, action: int) -> tuple[int, float]:
-        """Give the next state, and 1 for the last right step, 0 for all others."""
+        """Give the next state and the reward: 1 for the last right step, 0 for all others."""
         if action != self.right_action(state):
             return self.n, 0.0
         return state + 1, float(state + 1 == self.n)

@@ -9,15 +9,15 @@ from skrl.environments.worlds.integer_world import IntegerWorld
 class CircularWorld(IntegerWorld):
     """The integers -n..n in a ring, to be walked towards 0.
 
-    The agent steps left (-1), stays, or steps right (+1); past n comes -n, and the other way
-    round. With ``|s|`` the distance of s to 0 along the ring, a step from s to s' earns
-    ``|s| - |s'|``: +1 towards 0, -1 away from 0, 0 for staying and for the step between n and
-    -n, which are equally far from 0. An episode never terminates by itself;
+    The agent steps left (-1), stays, or steps right (+1). A step right from n leads to -n, and a
+    step left from -n leads to n. With ``|s|`` the distance of s to 0 along the ring, a step from
+    s to s' earns ``|s| - |s'|``: +1 towards 0, -1 away from 0, 0 for staying and for the step
+    between n and -n, which are equally far from 0. An episode never terminates;
     ``gymnasium.make("skrl/CircularWorld-v0")`` truncates it after 100 steps.
 
-    With a discount factor gamma < 1 it is best to go to 0 the short way and to stay there: from
-    distance d that earns +1 in each of the next d steps, and nothing afterwards. The optimal
-    values are therefore known exactly::
+    With a discount factor gamma < 1 the optimal policy goes to 0 on the shorter way and stays
+    there. From distance d that earns +1 in each of the next d steps, and nothing afterwards. The
+    optimal values are therefore known exactly::
 
         V(s)        = 1 + gamma + ... + gamma^(d-1) = (1 - gamma^d) / (1 - gamma),  d = |s|
         Q(s, a)     = |s| - |s'| + gamma V(s'),  where a leads from s to s'
@@ -44,11 +44,11 @@ class CircularWorld(IntegerWorld):
     Raises
     ------
     ValueError
-        If `n` is no integer or less than 1, or `render_mode` is not known.
+        If `n` is not an integer, or is less than 1, or `render_mode` is not known.
 
     See Also
     --------
-    IntervalWorld : The same on a line whose ends end the episode.
+    IntervalWorld : The same walk on a line, whose ends terminate the episode.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class CircularWorld(IntegerWorld):
     >>> world = CircularWorld(n=2, render_mode="ansi")
     >>> world.reset(options={"state": 2})
     (2, {})
-    >>> world.step(2)                  # right, past the seam: neither closer nor farther
+    >>> world.step(2)                  # right, from n to -n: as far from 0 as before
     (-2, 0.0, False, False, {})
     >>> world.step(2)                  # right, towards 0
     (-1, 1.0, False, False, {})
@@ -74,7 +74,7 @@ class CircularWorld(IntegerWorld):
     picture_size = (400, 400)
 
     def neighbour(self, state: int, step: int) -> int:
-        """Give the integer that a step of -1, 0 or +1 leads to; past n comes -n."""
+        """Give the integer that a step of -1, 0 or +1 leads to; n and -n are neighbours."""
         return (state + step + self.n) % (2 * self.n + 1) - self.n
 
     def is_terminal(self, state: int) -> bool:
@@ -82,6 +82,6 @@ class CircularWorld(IntegerWorld):
         return False
 
     def position(self, state: int) -> Point:
-        """Where the picture shows `state`: on a circle, 0 at the top, then clockwise."""
+        """Place `state` in the picture: on a circle, clockwise from 0 at the top."""
         angle = 2 * math.pi * state / (2 * self.n + 1)
         return 200 + 152 * math.sin(angle), 200 - 152 * math.cos(angle)

@@ -4,15 +4,15 @@ from skrl.environments.worlds.numbered_world import NumberedWorld
 
 
 class Corridor(NumberedWorld):
-    """A corridor of n + 1 places that is rewarded only at its far end.
+    """A corridor of n + 1 places, rewarded only at its far end.
 
-    The agent begins at place 0, where there is a wall, and steps left (-1) or right (+1); at the
-    wall, a step left leads nowhere. Arriving at place n earns 1 and terminates the episode; all
-    other steps earn 0. ``gymnasium.make("skrl/Corridor-v0")`` truncates it after 100 steps.
+    The agent begins at place 0, and steps left (-1) or right (+1). There is a wall at place 0: a
+    step left stays there. Arriving at place n earns 1 and terminates the episode; all other steps
+    earn 0. ``gymnasium.make("skrl/Corridor-v0")`` truncates it after 100 steps.
 
-    With one-step targets, news of the reward travels back one place at a time; with returns over
-    k steps it travels k places at a time (Sutton & Barto, 2018, chapter 7). With a discount factor
-    gamma < 1 the shortest way is best, and the optimal values are known exactly::
+    With one-step returns, the value of the reward propagates back by one place per episode; with
+    n-step returns it propagates by n places (Sutton & Barto, 2018, chapter 7). With a discount
+    factor gamma < 1 it is optimal always to step right, and the optimal values are known exactly::
 
         V(s)        = gamma^(n-1-s),  V(n) = 0
         Q(s, right) = V(s)
@@ -38,7 +38,7 @@ class Corridor(NumberedWorld):
     Raises
     ------
     ValueError
-        If `n` is no integer or less than 1, or `render_mode` is not known.
+        If `n` is not an integer, or is less than 1, or `render_mode` is not known.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class Corridor(NumberedWorld):
     >>> world.step(1)                  # right, to the end
     (2, 1.0, True, False, {})
 
-    By its id, with a time limit of its own:
+    By its id, with another time limit:
 
     >>> import gymnasium
     >>> world = gymnasium.make("skrl/Corridor-v0", n=50, max_episode_steps=1000)
@@ -69,6 +69,6 @@ class Corridor(NumberedWorld):
         super().__init__(n, render_mode)
 
     def outcome(self, state: int, action: int) -> tuple[int, float]:
-        """Give the next state, and 1 for arriving at the end, 0 for all other steps."""
+        """Give the next state and the reward: 1 for arriving at the end, 0 for other steps."""
         next_state = max(state + (-1, +1)[action], 0)
         return next_state, float(next_state == self.n)

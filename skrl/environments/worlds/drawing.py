@@ -1,4 +1,4 @@
-"""Pictures of small worlds: numbered cells, the ways between them, and the agent."""
+"""Pictures of small worlds: numbered cells, the links between them, and the agent."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -12,7 +12,7 @@ Point = tuple[float, float]
 
 
 class Colors(NamedTuple):
-    """How a disc is painted."""
+    """The colors of a disc."""
 
     fill: str
     edge: str
@@ -27,7 +27,7 @@ AGENT = Colors(fill="#f26a1b", edge="#b8480b", label="#ffffff")
 
 MAX_RADIUS, CAPTION_HEIGHT = 32.0, 15  # in pixels
 
-# Everything is drawn this many times larger and then reduced, which smooths the edges.
+# Everything is drawn this many times larger and then reduced, to smooth the edges.
 OVERSAMPLING = 4
 
 
@@ -38,20 +38,20 @@ def draw_world(
     ends: Collection[int],
     agent: int,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Draw numbered cells, the goal 0 among them, and the agent as a filled disc.
+    """Draw numbered cells, with the goal at 0, and the agent as a filled disc.
 
     Parameters
     ----------
     size : (int, int)
         Width and height of the picture, in pixels.
     positions : mapping of int to (float, float)
-        Where the cell of each number has its centre: pixels from the left and from the top.
+        The centre of each number's cell, in pixels from the left and from the top.
     links : collection of (int, int)
-        Pairs of numbers with a way from one to the other.
+        Pairs of numbers to connect by a line.
     ends : collection of int
-        Numbers at which an episode ends.
+        Terminal states.
     agent : int
-        Where the agent is.
+        The agent's state.
 
     Returns
     -------

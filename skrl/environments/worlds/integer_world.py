@@ -1,4 +1,4 @@
-"""What the academic worlds have in common that are walks towards 0."""
+"""The base class of the worlds that are walks towards 0."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar
@@ -16,8 +16,8 @@ STEPS = (-1, 0, +1)
 class IntegerWorld(NumberedWorld):
     """A walk over the integers -n..n, rewarded for coming closer to 0.
 
-    A subclass says which integer is next to which, where an episode ends, and where a picture
-    shows each integer.
+    A subclass defines which integers are neighbours, where an episode ends, and the place of each
+    integer in a picture.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class IntegerWorld(NumberedWorld):
     Raises
     ------
     ValueError
-        If `n` is no integer or less than 1, or `render_mode` is not known.
+        If `n` is not an integer, or is less than 1, or `render_mode` is not known.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
@@ -64,7 +64,7 @@ class IntegerWorld(NumberedWorld):
 
     @abstractmethod
     def position(self, state: int) -> Point:
-        """Where the picture shows `state`: pixels from the left and from the top."""
+        """Place `state` in the picture: pixels from the left and from the top."""
 
     @property
     def states(self) -> range:
@@ -72,11 +72,12 @@ class IntegerWorld(NumberedWorld):
         return range(-self.n, self.n + 1)
 
     def first_state(self) -> int:
-        """Choose where an episode begins: all states that do not end it are equally likely."""
+        """Draw the first state: all that are not terminal are equally likely."""
         return int(self.np_random.choice(self.starts))
 
     def outcome(self, state: int, action: int) -> tuple[int, float]:
-        """Give the next state s' and the reward ``|s| - |s'|``: how much closer to 0 it is."""
+        """Give the next state s' and the reward, how much closer to 0 it is."""
+        # r = |s| - |s'|
         next_state = self.neighbour(state, STEPS[action])
         return next_state, float(abs(state) - abs(next_state))
 

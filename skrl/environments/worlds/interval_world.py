@@ -5,19 +5,19 @@ from skrl.environments.worlds.integer_world import IntegerWorld
 
 
 class IntervalWorld(IntegerWorld):
-    """The integers -n..n on a line whose ends end the episode, to be walked towards 0.
+    """The integers -n..n on a line, to be walked towards 0; its ends terminate the episode.
 
     The agent steps left (-1), stays, or steps right (+1). A step from s to s' earns
-    ``|s| - |s'|``: +1 towards 0, -1 away from 0, 0 for staying. The episode terminates on
-    arrival at -n or n, and begins anywhere between them;
+    ``|s| - |s'|``: +1 towards 0, -1 away from 0, 0 for staying. An episode begins anywhere
+    between -n and n, and terminates on arrival at one of them.
     ``gymnasium.make("skrl/IntervalWorld-v0")`` truncates it after 100 steps.
 
-    With a discount factor gamma < 1 it is best to go to 0 and to stay there: from distance d
+    With a discount factor gamma < 1 the optimal policy goes to 0 and stays there. From distance d
     that earns +1 in each of the next d steps, and nothing afterwards. The optimal values are
     therefore known exactly::
 
         V(s)    = 1 + gamma + ... + gamma^(d-1) = (1 - gamma^d) / (1 - gamma),  d = |s| < n
-        V(-n)   = V(n) = 0, since nothing can be earned after the end
+        V(-n)   = V(n) = 0, because the episode is over
         Q(s, a) = |s| - |s'| + gamma V(s'),  where a leads from s to s'
 
     which is ``V(s)`` for the step towards 0, ``gamma V(s)`` for staying, ``-1 + gamma V(s')`` for
@@ -42,11 +42,11 @@ class IntervalWorld(IntegerWorld):
     Raises
     ------
     ValueError
-        If `n` is no integer or less than 1, or `render_mode` is not known.
+        If `n` is not an integer, or is less than 1, or `render_mode` is not known.
 
     See Also
     --------
-    CircularWorld : The same in a ring, where no step ends the episode.
+    CircularWorld : The same walk in a ring, which never terminates.
 
     Examples
     --------
@@ -80,6 +80,6 @@ class IntervalWorld(IntegerWorld):
         return abs(state) == self.n
 
     def position(self, state: int) -> Point:
-        """Where the picture shows `state`: on a line from left to right."""
+        """Place `state` in the picture: on a line from left to right."""
         cell_width = 616 / (2 * self.n + 1)
         return 320 + cell_width * state, 50.0

@@ -1,4 +1,4 @@
-"""A choice between nothing and a gamble that is worth less than nothing."""
+"""The world of example 6.7 of Sutton & Barto, where Q-learning overestimates values."""
 
 from typing import Any, ClassVar, SupportsIndex
 
@@ -6,36 +6,36 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Discrete
 
-# The states: where an episode begins, where the arms are, and the ends to the right and left.
+# The states: the first one, that of the arms, and the ends to the right and to the left.
 A, B, RIGHT_END, LEFT_END = range(4)
 
-# How they lie side by side, from left to right, and what they are called.
+# Their order from left to right, and their names.
 NAMES = {LEFT_END: "end", B: "B", A: "A", RIGHT_END: "end"}
 
 MEAN, STANDARD_DEVIATION = -0.1, 1.0
 
 
 class MaximizationBias(gymnasium.Env[Any, Any]):
-    """Go right for nothing, or left to a row of arms that pay -0.1 on average.
+    """Go right and earn 0, or left to many arms that earn -0.1 on average.
 
-    Example 6.7 of Sutton & Barto (2018), which shows where Q-learning errs and Double Q-learning
-    does not. An episode begins in A. To go right ends it with a reward of 0. To go left leads to B,
-    with a reward of 0 as well, and there every action ends the episode with a reward drawn from a
-    normal distribution of mean -0.1 and standard deviation 1::
+    Example 6.7 of Sutton & Barto (2018), where Q-learning overestimates values and Double
+    Q-learning does not. An episode begins in A. Going right ends it with a reward of 0. Going left
+    leads to B, also with a reward of 0. In B every action ends the episode with a reward drawn
+    from a normal distribution of mean -0.1 and standard deviation 1::
 
         end <-- B <-- A --> end
          N(-0.1, 1)  0    0
 
-    To go right is best. But the highest of many noisy estimates in B is positive for long, so that
-    an agent which believes in the maximum goes left. The values are known exactly::
+    Going right is optimal. But the maximum of many noisy estimates in B stays positive for many
+    episodes, so Q-learning goes left. The values are known exactly::
 
         Q(A, right) = 0      Q(A, left) = -0.1 gamma      Q(B, a) = -0.1
         V(A)        = 0                                   V(B)    = -0.1
 
-    In the book A has two actions and B has many. Here one action space serves both: in A, the
-    first half of the actions goes left and the other half right, so that a random action goes left
-    as often as right, as in the book. The greedy choice in A is one of `n_arms` then, half of which
-    must be found to be bad one by one: the bias lasts longer than in the book's figure 6.5.
+    In the book A has two actions and B has many. Here both have the same actions: in A, the first
+    half of them goes left and the other half right, so a random action goes left half of the time,
+    as in the book. The values of `n_arms` / 2 actions that go left must be learned separately, so
+    the bias lasts longer than in the book's figure 6.5.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class MaximizationBias(gymnasium.Env[Any, Any]):
     Raises
     ------
     ValueError
-        If `n_arms` is no even integer or less than 2, or `render_mode` is not known.
+        If `n_arms` is not an even integer of at least 2, or `render_mode` is not known.
 
     References
     ----------
@@ -91,8 +91,8 @@ class MaximizationBias(gymnasium.Env[Any, Any]):
     def __init__(self, n_arms: int = 10, render_mode: str | None = None) -> None:
         if not isinstance(n_arms, int | np.integer) or n_arms < 2 or n_arms % 2:
             raise ValueError(
-                "n_arms, the number of actions, must be an even integer from 2 on (half of the "
-                f"actions go left in A), got {n_arms!r}."
+                "n_arms must be an even integer of at least 2 (half of the actions go left in A), "
+                f"got {n_arms!r}."
             )
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(
@@ -113,7 +113,7 @@ class MaximizationBias(gymnasium.Env[Any, Any]):
         Parameters
         ----------
         seed : int or None
-            Seeds `np_random`, from which the rewards are drawn.
+            Seeds `np_random`, the source of the rewards.
         options : dict or None
             Ignored.
 
@@ -134,7 +134,7 @@ class MaximizationBias(gymnasium.Env[Any, Any]):
         Parameters
         ----------
         action : int
-            In A, one below n_arms / 2 goes left, any other right. In B, the arm.
+            In A, 0, ..., n_arms / 2 - 1 go left, the others right. In B, the arm.
 
         Returns
         -------
@@ -152,11 +152,11 @@ class MaximizationBias(gymnasium.Env[Any, Any]):
         Raises
         ------
         ValueError
-            If there is no such action, or no episode is under way.
+            If the action does not exist, or no episode is under way.
         """
         if not self.action_space.contains(action):
             raise ValueError(
-                f"An action is an integer from 0 to {self.n_arms - 1}, got {action!r}."
+                f"The action must be an integer from 0 to {self.n_arms - 1}, got {action!r}."
             )
         if self.state not in (A, B):
             raise ValueError(f"No episode is under way (state: {self.state}). Call reset() first.")
@@ -184,9 +184,10 @@ class MaximizationBias(gymnasium.Env[Any, Any]):
         """
         if self.render_mode is None:
             gymnasium.logger.warn(
-                'Nothing is rendered without a render mode: make the world with render_mode="ansi".'
+                "The world has no render mode, so render() returns None: make it with "
+                'render_mode="ansi".'
             )
             return None
         if self.state is None:
-            raise ValueError("There is nothing to render yet. Call reset() first.")
+            raise ValueError("No episode has begun. Call reset() first.")
         return " ".join(f"[{name}]" if s == self.state else name for s, name in NAMES.items())

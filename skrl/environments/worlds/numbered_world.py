@@ -1,4 +1,4 @@
-"""What worlds have in common whose states are numbers in a row."""
+"""The base class of deterministic worlds whose states are successive integers."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, SupportsIndex
@@ -12,9 +12,8 @@ from jaxtyping import UInt8
 class NumberedWorld(gymnasium.Env[Any, Any], ABC):
     """A deterministic world whose states are successive integers.
 
-    A subclass says what the actions are called, where they lead and what they earn. It may also
-    say which integers there are, where an episode begins and where it ends; by default, these are
-    0, 1, ..., n, at 0 and at n.
+    A subclass names the actions, and defines where they lead and what they earn. By default the
+    states are 0, 1, ..., n, and an episode begins at 0 and ends at n.
 
     Parameters
     ----------
@@ -35,7 +34,7 @@ class NumberedWorld(gymnasium.Env[Any, Any], ABC):
     Raises
     ------
     ValueError
-        If `n` is no integer or less than 1, or `render_mode` is not known.
+        If `n` is not an integer, or is less than 1, or `render_mode` is not known.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
@@ -47,7 +46,7 @@ class NumberedWorld(gymnasium.Env[Any, Any], ABC):
 
     def __init__(self, n: int, render_mode: str | None = None) -> None:
         if not isinstance(n, int | np.integer) or n < 1:
-            raise ValueError(f"n, the size of the world, must be an integer from 1 on, got {n!r}.")
+            raise ValueError(f"n must be an integer of at least 1, got {n!r}.")
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(
                 f"render_mode must be one of {self.metadata['render_modes']} or None, "
@@ -69,7 +68,7 @@ class NumberedWorld(gymnasium.Env[Any, Any], ABC):
         return range(self.n + 1)
 
     def first_state(self) -> int:
-        """Choose where an episode begins: at 0."""
+        """Choose the first state: 0."""
         return 0
 
     def is_terminal(self, state: int) -> bool:
@@ -78,7 +77,7 @@ class NumberedWorld(gymnasium.Env[Any, Any], ABC):
 
     @property
     def starts(self) -> list[int]:
-        """The integers at which an episode can begin: all that do not end it."""
+        """The states where an episode can begin: all that are not terminal."""
         return [state for state in self.states if not self.is_terminal(state)]
 
     def reset(
@@ -89,9 +88,9 @@ class NumberedWorld(gymnasium.Env[Any, Any], ABC):
         Parameters
         ----------
         seed : int or None
-            Seeds `np_random`, the source of all randomness.
+            Seeds `np_random`, the source of all random numbers.
         options : dict or None
-            ``{"state": s}`` begins at the integer s. Without it, `first_state` chooses.
+            ``{"state": s}`` begins in state s. Without it, `first_state` chooses.
 
         Returns
         -------
@@ -103,7 +102,7 @@ class NumberedWorld(gymnasium.Env[Any, Any], ABC):
         Raises
         ------
         ValueError
-            If an episode cannot begin at ``options["state"]``.
+            If an episode cannot begin in ``options["state"]``.
         """
         super().reset(seed=seed)
         state = (options or {}).get("state")
@@ -111,14 +110,14 @@ class NumberedWorld(gymnasium.Env[Any, Any], ABC):
             state = self.first_state()
         elif state not in self.starts:
             raise ValueError(
-                f"An episode begins at an integer from {self.starts[0]} to {self.starts[-1]}, "
-                f"got options={{'state': {state!r}}}."
+                f"The first state must be an integer from {self.starts[0]} to "
+                f"{self.starts[-1]}, got options={{'state': {state!r}}}."
             )
         self.state = int(state)
         return self.state, {}
 
     def step(self, action: SupportsIndex) -> tuple[int, float, bool, bool, dict[str, Any]]:
-        """Do an action.
+        """Take an action.
 
         Parameters
         ----------
@@ -130,22 +129,22 @@ class NumberedWorld(gymnasium.Env[Any, Any], ABC):
         observation : int
             The next state.
         reward : float
-            What the world's class says.
+            See the description of the world.
         terminated : bool
             Whether the episode ended.
         truncated : bool
-            False: a time limit is up to ``gymnasium.make``.
+            False: ``gymnasium.make`` adds the time limit.
         info : dict
             Empty.
 
         Raises
         ------
         ValueError
-            If there is no such action, or no episode is under way.
+            If the action does not exist, or no episode is under way.
         """
         if not self.action_space.contains(action):
             actions = ", ".join(f"{i} ({name})" for i, name in enumerate(self.action_names))
-            raise ValueError(f"An action is one of {actions}, got {action!r}.")
+            raise ValueError(f"The action must be one of {actions}, got {action!r}.")
         if self.state is None or self.is_terminal(self.state):
             raise ValueError(f"No episode is under way (state: {self.state}). Call reset() first.")
         self.state, reward = self.outcome(self.state, int(action))
@@ -157,8 +156,8 @@ class NumberedWorld(gymnasium.Env[Any, Any], ABC):
         Returns
         -------
         str, ndarray of shape (height, width, 3) and dtype uint8, or None
-            For the render mode "ansi", the integers in a line, the agent's in brackets; a picture
-            for "rgb_array", where the world has that mode; None without a render mode.
+            For the render mode "ansi", the states in a line, the agent's in brackets. For
+            "rgb_array", if the world has that mode, a picture. None without a render mode.
 
         Raises
         ------
@@ -168,11 +167,11 @@ class NumberedWorld(gymnasium.Env[Any, Any], ABC):
         if self.render_mode is None:
             modes = " or ".join(f'render_mode="{mode}"' for mode in self.metadata["render_modes"])
             gymnasium.logger.warn(
-                f"Nothing is rendered without a render mode: make the world with {modes}."
+                f"The world has no render mode, so render() returns None: make it with {modes}."
             )
             return None
         if self.state is None:
-            raise ValueError("There is nothing to render yet. Call reset() first.")
+            raise ValueError("No episode has begun. Call reset() first.")
         return self._show(self.state)
 
     def _show(self, agent: int) -> UInt8[np.ndarray, "height width 3"] | str:

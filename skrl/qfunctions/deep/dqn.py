@@ -3,7 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from skrl.qfunctions.deep.learner import Batch
 from skrl.qfunctions.deep.network_qfunction import NetworkQFunction
+from skrl.qfunctions.deep.operations import duel, huber, pick
+from skrl.qfunctions.deep.tensorflow import tf
 
 
 class DQN(NetworkQFunction):
@@ -16,15 +21,16 @@ class DQN(NetworkQFunction):
 
     Parameters
     ----------
-    hidden_layer_sizes : tuple of int, default=(128, 128)
-        Width of every hidden layer.
+    hidden_layer_sizes : tuple of int or int, default=(128, 128)
+        Width of every hidden layer; a single number stands for one layer.
     activation : {"relu", "tanh"}, default="relu"
         Of the hidden layers.
     network : callable or None, default=None
         Builds the network, ``(state_shape, n_outputs) -> keras.Model``, instead of the two
         parameters above; `n_outputs` is the number of actions, and one more if `dueling`. A
-        function that can be imported, not a lambda, if the agent is to be saved. Images (states
-        of at least two axes) get `skrl.qfunctions.deep.networks.convolutional_network` by default.
+        function that can be imported, not a lambda, if the agent is to be saved. By default,
+        images (uint8 states with two or three axes, and all states with three axes) get
+        `skrl.qfunctions.deep.networks.convolutional_network`.
     learning_rate : float, default=1e-3
         Step size of the optimizer at the beginning, > 0.
     learning_rate_decay : float >= 0, default=1e-4
@@ -35,14 +41,14 @@ class DQN(NetworkQFunction):
     optimizer : str or callable, default="adam"
         A Keras optimizer's name, or a function ``learning_rate -> keras.optimizers.Optimizer``,
         such as the class itself or one that sets further arguments.
-    target_update_freq : int, default=1
+    target_update_interval : int, default=1
         Updates between two changes of the target network.
     tau : float in (0, 1], default=0.015
         How far a change takes the target network towards the online network. A small number with
-        ``target_update_freq=1`` lets the target network follow slowly all the time (soft updates;
-        Lillicrap et al., 2016, "Continuous control with deep reinforcement learning"). 1 copies
-        the weights, which should then rest: ``target_update_freq=128, tau=1.0`` is the way of Mnih
-        et al.
+        ``target_update_interval=1`` lets the target network follow slowly all the time (soft
+        updates; Lillicrap et al., 2016, "Continuous control with deep reinforcement learning").
+        1 copies the weights, which should then rest: Mnih et al. have
+        ``target_update_interval=10_000, tau=1.0``.
     double : bool, default=True
         Double DQN: the online network chooses the action in the next state, the target network
         says what it is worth, which overestimates less (van Hasselt et al., 2016, "Deep
@@ -54,8 +60,9 @@ class DQN(NetworkQFunction):
     huber_delta : float, default=1.0
         Size of an error from which on the loss grows linearly, > 0.
     scale_states : bool, default=True
-        Standardize states of arbitrary units by those that are learned from, at first (images
-        are divided by 255). See `skrl.qfunctions.encoding.StateEncoder`.
+        Standardize states of arbitrary units by the first million that are learned from; uint8
+        images are divided by 255. The very first batch only sets the scale. See
+        `skrl.qfunctions.encoding.StateEncoder`.
 
     Attributes
     ----------
@@ -67,8 +74,8 @@ class DQN(NetworkQFunction):
     Notes
     -----
     States other than images are one-hot encoded (Discrete, MultiDiscrete) or standardized (Box).
-    How the network is evaluated without TensorFlow, and trained in compiled stretches of updates,
-    stands in `skrl.qfunctions.deep.network_qfunction.NetworkQFunction`.
+    `skrl.qfunctions.deep.network_qfunction.NetworkQFunction` evaluates the network without
+    TensorFlow, and `skrl.qfunctions.deep.learner.Learner` makes many updates in a compiled call.
 
     Examples
     --------
@@ -82,14 +89,14 @@ class DQN(NetworkQFunction):
 
     def __init__(
         self,
-        hidden_layer_sizes: tuple[int, ...] = (128, 128),
+        hidden_layer_sizes: tuple[int, ...] | int = (128, 128),
         activation: str = "relu",
         network: Callable[[tuple[int, ...], int], Any] | None = None,
         *,
         learning_rate: float = 1e-3,
         learning_rate_decay: float = 1e-4,
         optimizer: str | Callable[[float], Any] = "adam",
-        target_update_freq: int = 1,
+        target_update_interval: int = 1,
         tau: float = 0.015,
         double: bool = True,
         dueling: bool = False,
@@ -102,7 +109,7 @@ class DQN(NetworkQFunction):
         self.learning_rate = learning_rate
         self.learning_rate_decay = learning_rate_decay
         self.optimizer = optimizer
-        self.target_update_freq = target_update_freq
+        self.target_update_interval = target_update_interval
         self.tau = tau
         self.double = double
         self.dueling = dueling
@@ -115,36 +122,44 @@ class DQN(NetworkQFunction):
 
     def values_of(self, outputs: Any) -> Any:
         """Q(s, .) from the network's outputs; see `NetworkQFunction.values_of`."""
-        from skrl.qfunctions.deep.operations import duel
-
         return duel(outputs, axis=1) if self.dueling else outputs
 
-    def targets(
-        self,
-        rewards: Any,
-        discounts: Any,
-        target_outputs: Any,
-        next_outputs: Callable[[], Any],
-    ) -> Any:
+    def targets(self, batch: Batch, target_outputs: Any, next_outputs: Callable[[], Any]) -> Any:
         """Targets of B transitions, shape (B,); see `NetworkQFunction.targets`."""
-        from skrl.qfunctions.deep.operations import pick
+        p = self.next_probabilities(batch, target_outputs, next_outputs)
+        # y = r + discount * sum_a p(a|s') Q_target(s', a)
+        bootstrap = tf.reduce_sum(p * self.values_of(target_outputs), axis=1)
+        return batch.rewards + batch.discounts * bootstrap
 
-        best = self.best_actions(target_outputs, next_outputs)
-        # y = r + discount * Q_target(s', a*)
-        return rewards + discounts * pick(self.values_of(target_outputs), best)
+    def next_probabilities(
+        self, batch: Batch, target_outputs: Any, next_outputs: Callable[[], Any]
+    ) -> Any:
+        """The probabilities p(a|s') whose value is learned.
 
-    def best_actions(self, target_outputs: Any, next_outputs: Callable[[], Any]) -> Any:
-        """The actions a* in the next states whose value counts, a tensor of shape (B,)."""
-        import tensorflow as tf
+        Parameters
+        ----------
+        batch : Batch
+            As for `targets`.
+        target_outputs : tensor of shape (B, n_outputs)
+            As for `targets`.
+        next_outputs : callable
+            As for `targets`.
 
+        Returns
+        -------
+        tensor of shape (B, n_actions)
+            Those that the transitions give; by default, 1 for the best of the allowed actions.
+        """
+        if batch.next_probabilities is not None:
+            return batch.next_probabilities
         # argmax_a Q_online(s', a) if double, else argmax_a Q_target(s', a)
-        outputs = next_outputs() if self.double else target_outputs
-        return tf.argmax(self.values_of(outputs), axis=1)
+        values = self.values_of(next_outputs() if self.double else target_outputs)
+        if batch.next_action_masks is not None:
+            values = tf.where(batch.next_action_masks, values, -np.inf)
+        return tf.one_hot(tf.argmax(values, axis=1), values.shape[1])
 
     def losses(self, outputs: Any, actions: Any, targets: Any) -> tuple[Any, Any]:
         """Huber losses and TD errors, shape (B,) each; see `NetworkQFunction.losses`."""
-        from skrl.qfunctions.deep.operations import huber, pick
-
         # delta = y - Q(s, a)
         td_errors = targets - pick(self.values_of(outputs), actions)
         return huber(td_errors, self.huber_delta), td_errors

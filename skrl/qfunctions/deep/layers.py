@@ -1,10 +1,8 @@
-"""Keras layers of our own. Like `skrl.qfunctions.deep.learner`, this module loads TensorFlow."""
+"""Our own Keras layers. Importing this module loads TensorFlow."""
 
 from typing import Any
 
-import tensorflow as tf
-
-from skrl.qfunctions.deep.learner import keras
+from skrl.qfunctions.deep.tensorflow import keras, tf
 
 # With up to so many columns, sums are faster than XLA's matrix products.
 FEW = 4

@@ -1,98 +1,123 @@
-"""TensorFlow's part of the DQN: many updates in one compiled call.
+"""Learning as a function from state to state: many updates of a network in one compiled call.
 
-Only this module loads TensorFlow, and it is only loaded when a network is built or trained.
+    new_state, td_errors, losses = learner.learn(state, transitions, learning_rate, decay)
+
+A `LearnerState` is everything that learning goes on from. A `Learner` holds none of it: it is
+what was compiled, and all networks of the same architecture and options share one.
 """
 
-import os
-import random
-import sys
 import warnings
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
-from threading import RLock
-from typing import TYPE_CHECKING, Any
-from weakref import ReferenceType, ref
+from collections.abc import Callable, Hashable, Mapping
+from functools import partial
+from threading import Lock
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float32, Shaped
 
-from skrl.qfunctions.deep.learner_state import Borrower, LearnerState
-from skrl.qfunctions.encoding import StateEncoder
+from skrl.qfunctions.deep.tensorflow import check_not_forked, keras, tf
+from skrl.qfunctions.encoding import Moments, StateEncoder
+from skrl.transitions import Transitions
+
+# A target network that changes less often than every so many updates is evaluated for all of them
+# at once.
+LONG_REST = 16
+
+# Learners that are kept, by what was compiled into them. TensorFlow never frees what it compiled.
+N_LEARNERS = 32
+_learners: dict[Hashable, "Learner"] = {}
+
+Arrays = list[Any]
 
 
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Drop what TensorFlow's libraries say while they start, and spare the global generator.
+class LearnerState(NamedTuple):
+    """What a network has learned, and everything that its learning goes on from.
 
-    They write to the process's standard error, past Python, before any log level applies; and the
-    import draws from Python's global generator. Whoever sets TF_CPP_MIN_LOG_LEVEL=0 hears it all.
+    All arrays are NumPy arrays or immutable tensors.
+
+    Parameters
+    ----------
+    weights, other : list of ndarray
+        The trainable and the other variables of the network, in the order of Keras. The others
+        are moving averages, and the seeds of stochastic layers.
+    target_weights, target_other : list of ndarray
+        The same of the target network.
+    optimizer : list of ndarray
+        The variables of the optimizer.
+    n_updates : int
+        Updates made so far.
+    moments : Moments
+        Of the states that were learned from: they decide on the scale of the states.
     """
-    state = random.getstate()
-    # (A child process finds the level that its parent has set here.)
-    muted = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
-    if muted:
-        spoken, silence = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silence, 2)
-    try:
-        yield
-    finally:
-        if muted:
-            os.dup2(spoken, 2)
-            os.close(spoken)
-            os.close(silence)
-        random.setstate(state)
+
+    weights: Arrays
+    other: Arrays
+    target_weights: Arrays
+    target_other: Arrays
+    optimizer: Arrays
+    n_updates: int
+    moments: Moments
+
+    def to_numpy(self) -> "LearnerState":
+        """The same state, with nothing but NumPy arrays."""
+        parts = [
+            [np.asarray(array) for array in part] if isinstance(part, list) else part
+            for part in self
+        ]
+        return LearnerState(*parts)  # type: ignore[arg-type]
 
 
-# Sums in one order on every machine.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-# By this variable joblib tells its worker processes their share of the cores, but TensorFlow has
-# variables of its own.
-if "OMP_NUM_THREADS" in os.environ:
-    for pool in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-        os.environ.setdefault(pool, os.environ["OMP_NUM_THREADS"])
-started = "tensorflow" in sys.modules
-with quietly():
-    import keras
-    import tensorflow as tf
+class Batch(NamedTuple):
+    """B transitions as tensors of shape (B,) or (B, n_actions); see `Transitions`.
 
-    if not started:
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)  # several processes may share it
-    tf.config.list_logical_devices()  # looks for accelerators now, not at the first computation
-
-if TYPE_CHECKING:
-    from skrl.base import Transitions
-    from skrl.qfunctions.deep.network_qfunction import NetworkQFunction
-
-if keras.config.backend() != "tensorflow":
-    raise ValueError(
-        f"skrl needs Keras on TensorFlow, but its backend is {keras.config.backend()!r}. Set the "
-        "environment variable KERAS_BACKEND=tensorflow before the first import of keras."
-    )
-
-__all__ = [
-    "CompiledLearner",
-    "keras",
-    "make_optimizer",
-    "seeded_layers",
-    "shared_learner",
-    "tf",
-]
-
-
-@contextmanager
-def seeded_layers(seed: int) -> Iterator[None]:
-    """Make Keras layers that are created in this context reproducible.
-
-    A layer without a seed of its own takes one from Python's global generator, and there is no
-    other way to tell a user's builder function which. So the generator is seeded for the moment,
-    and then put back as it was.
+    What the transitions do not have is None.
     """
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)
+
+    actions: Any
+    rewards: Any
+    discounts: Any
+    weights: Any
+    next_probabilities: Any = None
+    next_action_masks: Any = None
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """What is learned: the target of the outputs, and how far they are from it.
+
+    `skrl.qfunctions.deep.network_qfunction.NetworkQFunction` describes the methods.
+    """
+
+    target_update_interval: int
+    tau: float
+
+    def values_of(self, outputs: Any) -> Any:
+        """Q(s, .) from the outputs of the network."""
+
+    def targets(self, batch: Batch, target_outputs: Any, next_outputs: Callable[[], Any]) -> Any:
+        """The targets of B transitions."""
+
+    def losses(self, outputs: Any, actions: Any, targets: Any) -> tuple[Any, Any]:
+        """Losses and TD errors of B transitions."""
+
+
+def shared_learner(key: Hashable, make: Callable[[], "Learner"]) -> "Learner":
+    """Find the learner that was compiled for `key`, or make it."""
+    if key not in _learners:
+        if len(_learners) >= N_LEARNERS:
+            del _learners[next(iter(_learners))]  # the oldest
+        _learners[key] = make()
+    return _learners[key]
+
+
+def configuration(value: Any) -> Hashable:
+    """Describe a parameter, so that equal parameters have equal descriptions."""
+    if isinstance(value, partial):
+        keywords = tuple(sorted((k, configuration(v)) for k, v in value.keywords.items()))
+        return value.func, configuration(value.args), keywords
+    if isinstance(value, list | tuple):
+        return tuple(configuration(item) for item in value)
+    return value if isinstance(value, Hashable) else repr(value)
 
 
 def make_optimizer(optimizer: str | Callable[[float], Any], learning_rate: float) -> Any:
@@ -110,187 +135,133 @@ def make_optimizer(optimizer: str | Callable[[float], Any], learning_rate: float
         return keras.optimizers.get(config)
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"optimizer={optimizer!r} is no Keras optimizer. Give a name such as 'adam' or "
+            f"optimizer={optimizer!r} is not a Keras optimizer. Give a name such as 'adam' or "
             "'rmsprop', or a function (learning_rate) -> keras.optimizers.Optimizer."
         ) from error
 
 
-# The learners in use, by what was compiled; and how many are kept.
-_learners: dict[Hashable, "CompiledLearner"] = {}
-N_LEARNERS = 32
-# So many sizes of a batch are compiled for themselves.
-N_SIZES = 8
+class Learner:
+    """Makes K updates of a network in one compiled call.
 
-Scale = tuple[np.ndarray, np.ndarray]
-
-
-def shared_learner(key: Hashable, make: Callable[[], "CompiledLearner"]) -> "CompiledLearner":
-    """Find the learner that was compiled for `key`, or make it."""
-    if key not in _learners:
-        if len(_learners) == N_LEARNERS:
-            del _learners[next(iter(_learners))]  # the oldest; whoever uses it still has it
-        _learners[key] = make()
-    return _learners[key]
-
-
-class CompiledLearner:
-    """Runs stretches of DQN updates on a Keras model, each stretch in one compiled call.
-
-    Calling TensorFlow costs about as much as ten small updates. Here the loop over the updates is
-    itself compiled, by XLA, so that a call is paid once per stretch.
-
-    Compiling takes seconds, and TensorFlow never frees what it has compiled. So all networks of
-    the same shape share one learner (see `shared_learner`): it is lent to one at a time, which
-    brings its state along.
+    Calling TensorFlow costs about as much as ten small updates. Here the loop over the updates
+    is itself compiled, by XLA, so that a call is paid once per rollout.
 
     Parameters
     ----------
-    model, target_model : keras.Model
-        Online and target network, of the same architecture.
+    model : keras.Model
+        The architecture; its weights are not used.
     optimizer : keras.optimizers.Optimizer
-        Not used before.
+        Its rule; its variables are not used after `initial_state`.
     encoder : StateEncoder
-        How states become inputs of the networks.
-    variant : NetworkQFunction
-        Says what the outputs of the networks mean, what they are to become, and how far they are
-        from that: see its `values_of`, `targets` and `losses`.
-    has_own_rate : bool
-        Whether every borrower brings a learning rate of its own; otherwise the optimizer's holds.
+        How states become inputs of the network.
+    objective : Objective
+        What is learned.
     """
 
     def __init__(
-        self,
-        model: Any,
-        target_model: Any,
-        optimizer: Any,
-        encoder: StateEncoder,
-        variant: "NetworkQFunction",
-        has_own_rate: bool,
+        self, model: Any, optimizer: Any, encoder: StateEncoder, objective: Objective
     ) -> None:
         self.model = model
-        self.target_model = target_model
         self.optimizer = optimizer
         self.encoder = encoder
-        self.variant = variant
-        self.has_own_rate = has_own_rate
-        self.lock = RLock()
+        self.objective = objective
         optimizer.build(model.trainable_variables)
         self._fresh_optimizer = [variable.numpy() for variable in optimizer.variables]
-        # A number, unless the optimizer follows a Keras schedule.
-        rate = optimizer.get_config()["learning_rate"]
-        self.rate: float | None = rate if isinstance(rate, float) else None
-        self._borrower: ReferenceType[Borrower] | None = None
-        self._n_compiled = 0
-        self._compile(jit_compile=True)
+        # An optimizer that follows a Keras schedule cannot be given a learning rate.
+        self._has_rate = isinstance(optimizer.get_config()["learning_rate"], float)
+        self._lock = Lock()
+        self.target_rests = objective.target_update_interval >= LONG_REST
+        self._jit_compile = True
+        self._compiled: dict[tuple[int, ...], tuple[int, Any]] = {}
+        self._forward = tf.function(self._evaluate, autograph=False, reduce_retracing=True)
 
-    def is_lent_to(self, borrower: Borrower) -> bool:
-        """Whether the variables hold the borrower's state."""
-        return self._borrower is not None and self._borrower() is borrower
+    def initial_state(self, model: Any) -> LearnerState:
+        """The state of a network that has learned nothing, with the weights of `model`."""
+        weights = [variable.numpy() for variable in model.trainable_variables]
+        other = [variable.numpy() for variable in model.non_trainable_variables]
+        moments = self.encoder.no_moments()
+        return LearnerState(weights, other, weights, other, self._fresh_optimizer, 0, moments)
 
-    def lend(self, borrower: Borrower) -> None:
-        """Give the last borrower its state back, and take over the next one's."""
-        if self.is_lent_to(borrower):
-            return
-        last = None if self._borrower is None else self._borrower()
-        if last is not None:
-            last.learner_state = self.state()
-        state = borrower.learner_state
-        self.model.set_weights(state.weights)
-        self.target_model.set_weights(state.target_weights)
-        values = self._fresh_optimizer if state.optimizer is None else state.optimizer
-        for variable, value in zip(self.optimizer.variables, values, strict=True):
-            variable.assign(value)
-        self._borrower = ref(borrower)
-        self._n_compiled = 0
-
-    def forget(self, borrower: Borrower) -> None:
-        """Take nothing back from a borrower that starts anew."""
-        with self.lock:
-            if self.is_lent_to(borrower):
-                self._borrower = None
-
-    def state(self) -> LearnerState:
-        """Copy the present borrower's state."""
-        optimizer = [variable.numpy() for variable in self.optimizer.variables]
-        return LearnerState(self.model.get_weights(), self.target_model.get_weights(), optimizer)
-
-    def _compile(self, jit_compile: bool) -> None:
-        self._jit_compile = jit_compile
-        # Our loop is written in TensorFlow; translating Python to it (autograph) costs a second.
-        self._learn = tf.function(self._learn_stretch, jit_compile=jit_compile, autograph=False)
-        self._renew_target = tf.function(self._move_target, autograph=False)
-        self._forward = tf.function(self._evaluate, autograph=False)
-        self._forward_any = tf.function(self._evaluate, reduce_retracing=True, autograph=False)
-        self._sizes: set[int] = set()
-
-    def values(self, states: np.ndarray, scale: Scale) -> np.ndarray:
-        """Evaluate the online network on states of shape (m, *state_shape)."""
-        # Compiled for its own size a batch takes less time. An agent meets only a few sizes; for
-        # whoever has more there is a function for any size.
-        if len(self._sizes) < N_SIZES:
-            self._sizes.add(len(states))
-        forward = self._forward if len(states) in self._sizes else self._forward_any
-        values: np.ndarray = forward(states, *scale).numpy()
+    def values(self, state: LearnerState, states: np.ndarray) -> np.ndarray:
+        """Evaluate the network on states of shape (m, *state_shape)."""
+        check_not_forked()
+        scale = self.encoder.scale(state.moments)
+        values: np.ndarray = self._forward(state.weights, state.other, states, *scale).numpy()
         return values
 
-    def _evaluate(self, states: Any, shift: Any, factor: Any) -> Any:
-        return self.variant.values_of(self.model(self._encode(states, shift, factor)))
-
-    def renew_target(self) -> None:
-        """Move the weights of the target network towards those of the online network."""
-        self._renew_target(tf.constant(1.0))
-
-    def _move_target(self, due: Any) -> None:
-        """Do so if it is `due` (1), and not otherwise (0)."""
-        for old, new in zip(self.target_model.weights, self.model.weights, strict=True):
-            # theta' <- (1 - tau) theta' + tau theta
-            share = due * self.variant.tau
-            old.assign((1 - share) * old + share * new)
+    def _evaluate(self, weights: Any, other: Any, states: Any, shift: Any, factor: Any) -> Any:
+        inputs = self._encode(states, shift, factor)
+        return self.objective.values_of(self.model.stateless_call(weights, other, inputs)[0])
 
     def learn(
         self,
-        transitions: "Transitions",
-        first: int,
-        last: int,
-        scale: Scale,
-        n_before: int,
+        state: LearnerState,
+        transitions: Transitions,
         learning_rate: float,
         decay: float,
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Make the updates `first` to `last` (exclusive) of transitions of batch shape (K, B).
+    ) -> tuple[LearnerState, Float32[np.ndarray, "K B"], Float32[np.ndarray, " K"]]:
+        """Make one update per batch of transitions.
 
-        `scale` is the encoder's ``(shift, factor)`` of this moment, `n_before` says how many
-        updates the borrower has made so far. Its first step has the size `learning_rate`, if it
-        brings one of its own, and `decay` says how fast its steps become smaller.
+        Parameters
+        ----------
+        state : LearnerState
+            It is not changed.
+        transitions : Transitions
+            Of batch shape (K, B).
+        learning_rate, decay : float
+            The step size of the first update ever made, and how fast the steps become smaller.
 
         Returns
         -------
-        td_errors : ndarray of shape (last - first, B), dtype float32
-            TD errors before each update.
-        weights : list of ndarray
-            The network's weights after the last update, as Keras orders them.
+        state : LearnerState
+            After the last update.
+        td_errors : ndarray of shape (K, B), dtype float32
+            Before each update.
+        losses : ndarray of shape (K,), dtype float32
+            Before each update.
         """
-        n_updates = len(transitions.actions)
-        weights = transitions.weights
-        # A stretch shorter than an earlier one is filled up, so that nothing is compiled again.
-        self._n_compiled = max(self._n_compiled, n_updates)
-        batches = [
-            _fill_up(array, self._n_compiled)
-            for array in (
-                transitions.states,
-                transitions.actions.astype(np.int32),
-                transitions.rewards.astype(np.float32, copy=False),
-                transitions.next_states,
-                transitions.discounts.astype(np.float32, copy=False),
-                _ones(transitions) if weights is None else weights.astype(np.float32, copy=False),
+        check_not_forked()
+        shifts, factors, moments = self.encoder.observe(state.moments, transitions.states)
+        columns = _columns(transitions)
+        if self.encoder.standardizes and state.moments.n == 0:
+            columns["weights"][0] = 0.0  # the first batch of all only sets the scale
+        n_updates, done = len(transitions), 0
+        td_errors, losses = [], []
+        while done < n_updates:
+            last = n_updates
+            if self.target_rests:
+                interval = self.objective.target_update_interval
+                last = min(done + interval - state.n_updates % interval, n_updates)
+            counts = [np.array(count, np.int32) for count in (done, last, state.n_updates)]
+            rates = [np.array(rate, np.float32) for rate in (learning_rate, decay)]
+            variables, errors, means = self._call(
+                columns, (shifts, factors), *counts, *rates, list(state[:5])
             )
-        ]
+            td_errors.append(errors.numpy()[done:last])
+            losses.append(means.numpy()[done:last])
+            n_updates_made = state.n_updates + last - done
+            state = LearnerState(*variables, n_updates=n_updates_made, moments=moments)  # type: ignore[misc]
+            done = last
+        return state, np.concatenate(td_errors), np.concatenate(losses)
+
+    def _call(
+        self, columns: dict[str, np.ndarray], scale: tuple[np.ndarray, np.ndarray], *arguments: Any
+    ) -> Any:
+        """Call what is compiled for transitions of this shape."""
+        K, B = columns["actions"].shape
+        key = B, *sorted(columns)
+        K_compiled, compiled = self._compiled.get(key, (0, None))
+        if K_compiled < K:
+            compiled = tf.function(self._update_all, autograph=False, jit_compile=self._jit_compile)
+            K_compiled = K
+            self._compiled[key] = K_compiled, compiled
+        # Fewer updates than an earlier call made are filled up, so that nothing is compiled again.
+        filled = {name: _fill_up(array, K_compiled) for name, array in columns.items()}
+        if self.encoder.standardizes:
+            scale = _fill_up(scale[0], K_compiled), _fill_up(scale[1], K_compiled)
         try:
-            # (Arrays, not numbers: TensorFlow would compile anew for every other number.)
-            counts = [np.array(count, np.int32) for count in (first, last, n_before)]
-            first_rate = learning_rate if self.has_own_rate else self.rate or 0.0
-            rates = [np.array(number, np.float32) for number in (first_rate, decay)]
-            errors, learned = self._learn(*counts, *rates, *batches, *scale)
+            with self._lock:
+                return compiled(filled, scale, *arguments)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as error:
             if not self._jit_compile:
                 raise
@@ -298,64 +269,99 @@ class CompiledLearner:
                 f"XLA cannot compile this network, so training is slower: {error.message[:300]}",
                 stacklevel=2,
             )
-            self._compile(jit_compile=False)
-            return self.learn(transitions, first, last, scale, n_before, learning_rate, decay)
-        return errors.numpy()[first:last], [weight.numpy() for weight in learned]
+            self._jit_compile, self._compiled = False, {}
+            return self._call(columns, scale, *arguments)
 
-    def _learn_stretch(
+    def _update_all(
         self,
+        columns: Mapping[str, Any],
+        scale: tuple[Any, Any],
         first: Any,
         last: Any,
         n_before: Any,
         rate: Any,
         decay: Any,
-        states: Any,
-        actions: Any,
-        rewards: Any,
-        next_states: Any,
-        discounts: Any,
-        weights: Any,
-        shift: Any,
-        factor: Any,
+        state: list[Arrays],
     ) -> Any:
-        """The compiled loop. All arrays are of batch shape (K, B)."""
-        states = self._encode(states, shift, factor)
-        next_states = self._encode(next_states, shift, factor)
-        rests = self.variant.target_rests
-        if rests:
+        """The compiled loop over the updates `first` to `last` (exclusive).
+
+        The columns have the batch shape (K, B); shift and factor of the states, one for each
+        batch or for all, have the shape (K or 1, *shape).
+        """
+        weights, other, target_weights, target_other, optimizer = state
+        target = [*target_weights, *target_other]
+        scale = scale[0][:, None], scale[1][:, None]  # the same for the B states of a batch
+        states = self._encode(columns["states"], *scale)
+        next_states = self._encode(columns["next_states"], *scale)
+        if self.target_rests:
             # The target network does not change meanwhile: evaluate it once, for all K x B states.
-            K, B = actions.shape
+            K, B = columns["actions"].shape
             flat_states = tf.reshape(next_states, (K * B, *next_states.shape[2:]))
-            all_outputs = tf.reshape(self.target_model(flat_states), (K, B, -1))
+            all_outputs = tf.reshape(self._outputs(target, flat_states), (K, B, -1))
 
-        def update(k: Any, errors: Any) -> Any:
-            target_outputs = all_outputs[k] if rests else self.target_model(next_states[k])
-            targets = self.variant.targets(
-                rewards[k], discounts[k], target_outputs, lambda: self.model(next_states[k])
+        self._assign([*weights, *other, *optimizer])
+
+        def update(k: Any, td_errors: Any, losses: Any, target: Any) -> Any:
+            batch = Batch(**{n: columns[n][k] for n in Batch._fields if n in columns})
+            target_outputs = (
+                all_outputs[k] if self.target_rests else self._outputs(target, next_states[k])
             )
-            if self.rate is not None:
+            targets = self.objective.targets(
+                batch, target_outputs, lambda: self.model(next_states[k])
+            )
+            n_earlier = n_before + (k - first)
+            if self._has_rate:
                 # alpha_n = learning_rate / (1 + decay * (n - 1))
-                n_earlier = tf.cast(n_before + (k - first), tf.float32)
-                self.optimizer.learning_rate = rate / (1.0 + decay * n_earlier)
-            error = self._descend(states[k], actions[k], tf.stop_gradient(targets), weights[k])
-            if not rests:
-                n_updates = n_before + (k - first) + 1
-                is_due = n_updates % self.variant.target_update_freq == 0
-                self._move_target(tf.cast(is_due, tf.float32))
-            return k + 1, tf.tensor_scatter_nd_update(errors, [[k]], [error])
+                self.optimizer.learning_rate = rate / (1 + decay * tf.cast(n_earlier, tf.float32))
+            loss, errors = self._descend(states[k], batch, tf.stop_gradient(targets))
+            if not self.target_rests:
+                target = self._follow(target, n_earlier + 1)
+            td_errors = tf.tensor_scatter_nd_update(td_errors, [[k]], [errors])
+            return k + 1, td_errors, tf.tensor_scatter_nd_update(losses, [[k]], [loss]), target
 
-        errors = tf.while_loop(lambda k, _: k < last, update, (first, tf.zeros_like(rewards)))[1]
-        return errors, [tf.identity(weight) for weight in self.model.weights]
+        zeros = tf.zeros_like(columns["rewards"])
+        _, td_errors, losses, target = tf.while_loop(
+            lambda k, *_: k < last, update, (first, zeros, zeros[:, 0], target)
+        )
+        if self.target_rests:
+            target = self._follow(target, n_before + (last - first))
+        parts = self.model.trainable_variables, self.model.non_trainable_variables
+        learned = [[tf.identity(variable) for variable in part] for part in parts]
+        optimizer = [tf.identity(variable) for variable in self.optimizer.variables]
+        n = len(weights)
+        return [*learned, target[:n], target[n:], optimizer], td_errors, losses
 
-    def _descend(self, states: Any, actions: Any, targets: Any, weights: Any) -> Any:
-        """One step of gradient descent on the weighted loss; the TD errors before it."""
+    def _descend(self, states: Any, batch: Batch, targets: Any) -> tuple[Any, Any]:
+        """One step of gradient descent on the weighted loss; the loss and the TD errors before."""
         with tf.GradientTape() as tape:
             outputs = self.model(states, training=True)
-            losses, errors = self.variant.losses(outputs, actions, targets)
-            loss = tf.reduce_mean(weights * losses)
+            losses, td_errors = self.objective.losses(outputs, batch.actions, targets)
+            loss = tf.reduce_mean(batch.weights * losses)
         variables = self.model.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
-        return errors
+        return loss, td_errors
+
+    def _outputs(self, weights: Arrays, states: Any) -> Any:
+        """Evaluate the network with other weights than those in its variables."""
+        n = len(self.model.trainable_variables)
+        return self.model.stateless_call(weights[:n], weights[n:], states)[0]
+
+    def _assign(self, values: Arrays) -> None:
+        """Put the state into the variables, which are scratch memory of one call."""
+        model = self.model.trainable_variables + self.model.non_trainable_variables
+        for variable, value in zip([*model, *self.optimizer.variables], values, strict=True):
+            variable.assign(value)
+
+    def _follow(self, target: Arrays, n_updates: Any) -> Arrays:
+        """Move the target network towards the online network, if that is due."""
+        is_due = n_updates % self.objective.target_update_interval == 0
+        share = tf.cast(is_due, tf.float32) * self.objective.tau
+        online = self.model.trainable_variables + self.model.non_trainable_variables
+        return [
+            # theta' <- (1 - tau) theta' + tau theta
+            (1 - share) * old + share * new if old.dtype.is_floating else tf.where(is_due, new, old)
+            for old, new in zip(target, map(tf.convert_to_tensor, online), strict=True)
+        ]
 
     def _encode(self, states: Any, shift: Any, factor: Any) -> Any:
         """`StateEncoder` in TensorFlow, over any number of batch axes."""
@@ -370,11 +376,26 @@ class CompiledLearner:
         return tf.concat(parts, axis=-1)
 
 
-def _ones(transitions: "Transitions") -> np.ndarray:
-    return np.ones(transitions.actions.shape, np.float32)
+def _columns(transitions: Transitions) -> dict[str, np.ndarray]:
+    """What is learned from, in the dtypes that networks compute in."""
+    columns = {
+        "states": transitions.states,
+        "next_states": transitions.next_states,
+        "actions": transitions.actions.astype(np.int32),
+        "rewards": transitions.rewards.astype(np.float32, copy=False),
+        "discounts": transitions.discounts.astype(np.float32, copy=False),
+    }
+    weights, masks = transitions.weights, transitions.next_action_masks
+    shape = transitions.actions.shape
+    columns["weights"] = np.ones(shape, np.float32) if weights is None else weights.astype("f4")
+    if transitions.next_probabilities is not None:
+        columns["next_probabilities"] = transitions.next_probabilities.astype(np.float32)
+    if masks is not None:
+        columns["next_action_masks"] = masks
+    return columns
 
 
-def _fill_up(array: np.ndarray, n_updates: int) -> np.ndarray:
+def _fill_up(array: Shaped[np.ndarray, "K ..."], n_updates: int) -> np.ndarray:
     """Lengthen the first axis to `n_updates` by repeating the array."""
     if len(array) == n_updates:
         return array

@@ -1,22 +1,29 @@
 """Keras networks that map states to action values, as builder functions.
 
 A builder is any function ``(state_shape, n_outputs) -> keras.Model`` that can be found again by
-its name (not a lambda), so that agents can be copied and saved. The model takes a batch of states
-as float32, already scaled or one-hot encoded; for a plain DQN it gives one value per action.
+its name (not a lambda), so that agents can be copied and saved. If it takes an argument `seed`, it
+is given one that it derives its layers' seeds from. The model takes a batch of states as float32,
+already scaled or one-hot encoded; for a plain DQN it gives one value per action.
 """
 
-from collections.abc import Callable
+import inspect
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+from skrl.qfunctions.deep.tensorflow import keras
 
 ACTIVATIONS = ("relu", "tanh", "linear")
 
+Builder = Callable[..., Any]
 
-def build(
-    builder: Callable[[tuple[int, ...], int], Any],
-    state_shape: tuple[int, ...],
-    n_outputs: int,
-    seed: int,
-) -> Any:
+
+def build(builder: Builder, state_shape: tuple[int, ...], n_outputs: int, rng: Generator) -> Any:
     """Call a builder, and check what it has built.
 
     Parameters
@@ -27,8 +34,8 @@ def build(
         Shape of one encoded state.
     n_outputs : int
         Number of outputs.
-    seed : int
-        The same seed gives the same weights.
+    rng : numpy.random.Generator
+        Where the seeds of the layers come from.
 
     Returns
     -------
@@ -37,24 +44,77 @@ def build(
     Raises
     ------
     TypeError
-        If it is no model.
+        If it is not a model.
     ValueError
         If its output has another shape.
     """
-    from skrl.qfunctions.deep.learner import keras, seeded_layers
-
-    with seeded_layers(seed):
-        model = builder(state_shape, n_outputs)
-        if not isinstance(model, keras.Model):
-            raise TypeError(f"network must build a keras.Model, got {model!r}.")
-        if not model.built:
-            model.build((None, *state_shape))
-    if model.output_shape != (None, n_outputs):
+    # A layer without a seed draws one from Python's global generator, which must not change.
+    state = random.getstate()
+    try:
+        if "seed" in inspect.signature(builder).parameters:
+            model = _call(builder, state_shape, n_outputs, seed=int(rng.integers(2**31)))
+        else:
+            model = _call(builder, state_shape, n_outputs)
+            model = _with_seeds(model, rng, builder, state_shape, n_outputs)
+    finally:
+        random.setstate(state)
+    output_shape = tuple(model(np.zeros((1, *state_shape), np.float32)).shape)
+    if output_shape != (1, n_outputs):
         raise ValueError(
             f"network must give {n_outputs} numbers per state, an output of shape "
-            f"(None, {n_outputs}), but its output has the shape {model.output_shape}."
+            f"(m, {n_outputs}) for m states, but for one state it gave the shape {output_shape}."
         )
     return model
+
+
+def _call(builder: Builder, state_shape: tuple[int, ...], n_outputs: int, **arguments: Any) -> Any:
+    model = builder(state_shape, n_outputs, **arguments)
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"network must build a keras.Model, got {model!r}.")
+    if not model.built:
+        model.build((None, *state_shape))
+    return model
+
+
+def _with_seeds(
+    model: Any, rng: Generator, builder: Builder, state_shape: tuple[int, ...], n_outputs: int
+) -> Any:
+    """Copy a model, with a seed for every layer and initializer that has none."""
+
+    def copy(layer: Any) -> Any:
+        return type(layer).from_config(_fill_seeds(layer.get_config(), rng))
+
+    try:
+        seeded = keras.models.clone_model(model, clone_function=copy)
+    except (ValueError, TypeError, NotImplementedError):
+        warnings.warn(
+            f"The network that {builder!r} builds is neither Sequential nor Functional, so its "
+            "layers cannot be given seeds, and its first weights differ from run to run. Let the "
+            "function take an argument `seed`, and give it to the initializers.",
+            stacklevel=2,
+        )
+        return model
+    # Weights that the builder has set itself are the same in a second model, and are kept.
+    other = _call(builder, state_shape, n_outputs)
+    for variable, first, second in zip(
+        seeded.variables, model.variables, other.variables, strict=True
+    ):
+        if np.array_equal(first.numpy(), second.numpy()):
+            variable.assign(first)
+    return seeded
+
+
+def _fill_seeds(config: Any, rng: Generator) -> Any:
+    """Replace every seed of None in a nested configuration."""
+    if isinstance(config, dict):
+        return {
+            key: int(rng.integers(2**31)) if key == "seed" and value is None
+            else _fill_seeds(value, rng)
+            for key, value in config.items()
+        }  # fmt: skip
+    if isinstance(config, list):
+        return [_fill_seeds(item, rng) for item in config]
+    return config
 
 
 def dense_network(
@@ -62,6 +122,7 @@ def dense_network(
     n_outputs: int,
     hidden_layer_sizes: tuple[int, ...] = (64, 64),
     activation: str = "relu",
+    seed: int | None = None,
 ) -> Any:
     """Build a fully connected network.
 
@@ -75,6 +136,8 @@ def dense_network(
         Width of every hidden layer.
     activation : str
         Of the hidden layers: "relu" or "tanh".
+    seed : int or None
+        Of the first weights.
 
     Returns
     -------
@@ -86,18 +149,34 @@ def dense_network(
     >>> dense_network((4,), 2).output_shape
     (None, 2)
     """
-    from skrl.qfunctions.deep.layers import FEW, FewOutputs
-    from skrl.qfunctions.deep.learner import keras
+    from skrl.qfunctions.deep.layers import FEW, FewOutputs  # needs Keras to be loaded
+
+    first_weights = _initializers(seed)
 
     layers = [keras.layers.Input(state_shape)]
     if len(state_shape) != 1:
         layers.append(keras.layers.Flatten())
-    layers += [keras.layers.Dense(size, activation) for size in hidden_layer_sizes]
+    layers += [
+        keras.layers.Dense(size, activation, kernel_initializer=next(first_weights))
+        for size in hidden_layer_sizes
+    ]
     output = FewOutputs if n_outputs <= FEW else keras.layers.Dense
-    return keras.Sequential([*layers, output(n_outputs)])
+    return keras.Sequential([*layers, output(n_outputs, kernel_initializer=next(first_weights))])
 
 
-def convolutional_network(state_shape: tuple[int, ...], n_outputs: int) -> Any:
+def _initializers(seed: int | None) -> Iterator[Any]:
+    """Give each layer its own initializer."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield keras.initializers.GlorotUniform(int(rng.integers(2**31)))
+
+
+def convolutional_network(
+    state_shape: tuple[int, ...],
+    n_outputs: int,
+    channels: str | None = None,
+    seed: int | None = None,
+) -> Any:
     """Build a small convolutional network for images.
 
     Two convolutions that halve the image, then a dense layer: the first two layers and the form
@@ -106,13 +185,23 @@ def convolutional_network(state_shape: tuple[int, ...], n_outputs: int) -> Any:
     Parameters
     ----------
     state_shape : tuple of int
-        (height, width) or (height, width, channels) of an image.
+        (height, width), (height, width, channels) or (channels, height, width) of an image.
     n_outputs : int
         Number of outputs.
+    channels : {"first", "last"} or None, default=None
+        Which axis counts the channels of an image with three axes. None takes the smaller one
+        of the first and the last.
+    seed : int or None
+        Of the first weights.
 
     Returns
     -------
     keras.Model
+
+    Raises
+    ------
+    ValueError
+        If the states are not images, or it cannot be told which axis counts the channels.
 
     Examples
     --------
@@ -120,25 +209,43 @@ def convolutional_network(state_shape: tuple[int, ...], n_outputs: int) -> Any:
     >>> convolutional_network((84, 84, 4), 6).output_shape
     (None, 6)
     """
-    from skrl.qfunctions.deep.learner import keras
-
     if len(state_shape) not in (2, 3):
         raise ValueError(
-            "convolutional_network needs states of shape (height, width) or "
-            f"(height, width, channels), got {state_shape}. Use dense_network for other states."
+            "convolutional_network needs states of shape (height, width), (height, width, "
+            f"channels) or (channels, height, width), got {state_shape}. Use dense_network for "
+            "other states."
         )
-    height, width = state_shape[:2]
-    channels = state_shape[2] if len(state_shape) == 3 else 1
+    first_weights = _initializers(seed)
+    layers = [keras.layers.Input(state_shape)]
+    if len(state_shape) == 2:
+        layers.append(keras.layers.Reshape((*state_shape, 1)))
+    elif _channels_first(state_shape, channels):
+        layers.append(keras.layers.Permute((2, 3, 1)))
+    height, width = state_shape[-2:] if len(layers) == 2 else state_shape[:2]
     # Large images are halved quickly, small ones keep their pixels.
     kernel, stride = (8, 4) if min(height, width) >= 40 else (3, 1)
-    return keras.Sequential(
-        [
-            keras.layers.Input(state_shape),
-            keras.layers.Reshape((height, width, channels)),
-            keras.layers.Conv2D(16, kernel, stride, padding="same", activation="relu"),
-            keras.layers.Conv2D(32, 4, 2, padding="same", activation="relu"),
-            keras.layers.Flatten(),
-            keras.layers.Dense(256, activation="relu"),
-            keras.layers.Dense(n_outputs),
-        ]
-    )
+    convolution = partial(keras.layers.Conv2D, padding="same", activation="relu")
+    layers += [
+        convolution(16, kernel, stride, kernel_initializer=next(first_weights)),
+        convolution(32, 4, 2, kernel_initializer=next(first_weights)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(256, "relu", kernel_initializer=next(first_weights)),
+        keras.layers.Dense(n_outputs, kernel_initializer=next(first_weights)),
+    ]
+    return keras.Sequential(layers)
+
+
+def _channels_first(state_shape: tuple[int, ...], channels: str | None) -> bool:
+    """Tell which end axis of an image counts the channels: the smaller one."""
+    if channels in ("first", "last"):
+        return channels == "first"
+    if channels is not None:
+        raise ValueError(f"channels must be 'first', 'last' or None, got {channels!r}.")
+    first, last = state_shape[0], state_shape[-1]
+    if first == last:
+        raise ValueError(
+            f"Images of shape {state_shape} may have their channels in the first or in the last "
+            "axis. Say which: network=functools.partial(convolutional_network, channels='last'), "
+            "from skrl.qfunctions.deep.networks."
+        )
+    return first < last

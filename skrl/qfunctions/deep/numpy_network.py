@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Shaped
 
-from skrl.qfunctions.encoding import StateEncoder
+from skrl.qfunctions.deep.tensorflow import keras
+from skrl.qfunctions.encoding import Moments, StateEncoder
 
 # What the unit that is always one must feed itself to stay one: relu(1) = 1, and in float32
 # tanh(20) = 1.
@@ -40,12 +41,20 @@ class NumpyNetwork:
         self.encoder = encoder
         self.output_matrix = output_matrix
 
-    def load(self, weights: list[np.ndarray]) -> None:
-        """Use these weights: a kernel (n_in, n_out) and a bias (n_out,) for every layer."""
+    def load(self, weights: list[np.ndarray], moments: Moments) -> None:
+        """Use these weights: a kernel (n_in, n_out) and a bias (n_out,) for every layer.
+
+        Parameters
+        ----------
+        weights : list of ndarray
+            As Keras orders them.
+        moments : Moments
+            They decide on the scale of the states.
+        """
         kernels, biases = list(weights[0::2]), list(weights[1::2])
         if self.encoder.n_categories is None:
             # ((s - shift) * factor) @ W + b  =  s @ (factor * W) + (b - (shift * factor) @ W)
-            shift, factor = self.encoder.shift.ravel(), self.encoder.factor.ravel()
+            shift, factor = (scale.ravel() for scale in self.encoder.scale(moments))
             biases[0] = biases[0] - (shift * factor) @ kernels[0]
             kernels[0] = factor[:, None] * kernels[0]
         if self.output_matrix is not None:
@@ -66,7 +75,7 @@ class NumpyNetwork:
         if m != self._m:
             self._allocate(m)
         if self.encoder.n_categories is not None:
-            states = self.encoder.one_hot(states)
+            states = self.encoder.encode(states)
         self._states[...] = states
         x = self._inputs
         for matrix, activation, zeros, out in self._layers:
@@ -84,7 +93,7 @@ class NumpyNetwork:
         self._states = self._inputs[:, :-1].reshape(m, *self.encoder.shape)  # a view
         self._layers = []
         for matrix, activation in zip(self._matrices, self.activations, strict=True):
-            # (An array of zeros is compared with faster than the number.)
+            # A comparison with an array of zeros is faster than one with the number.
             zeros, out = np.zeros((2, m, matrix.shape[1]), np.float32)
             self._layers.append((matrix, activation, zeros, out))
 
@@ -102,8 +111,7 @@ def _with_bias(
 
 def dense_activations(model: Any) -> list[str] | None:
     """Activations of a Keras model that is a plain stack of dense layers, else None."""
-    from skrl.qfunctions.deep.layers import FewOutputs
-    from skrl.qfunctions.deep.learner import keras
+    from skrl.qfunctions.deep.layers import FewOutputs  # needs Keras to be loaded
 
     if not isinstance(model, keras.Sequential):
         return None

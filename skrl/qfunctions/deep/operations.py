@@ -1,8 +1,8 @@
-"""What the variants of DQN are made of, in TensorFlow operations. Loads TensorFlow."""
+"""Building blocks of the variants of DQN, in TensorFlow operations."""
 
 from typing import Any
 
-from skrl.qfunctions.deep.learner import tf
+from skrl.qfunctions.deep.tensorflow import tf
 
 
 def pick(values: Any, actions: Any) -> Any:
@@ -11,14 +11,14 @@ def pick(values: Any, actions: Any) -> Any:
 
 
 def duel(outputs: Any, axis: int) -> Any:
-    """Put the state value, the first output along an axis, and the advantages together."""
+    """Combine the state value, the first output along an axis, and the advantages."""
     value, advantages = tf.split(outputs, [1, -1], axis=axis)
     # Q(s, a) = V(s) + A(s, a) - mean_b A(s, b)
     return value + advantages - tf.reduce_mean(advantages, axis=axis, keepdims=True)
 
 
 def huber(errors: Any, delta: float) -> Any:
-    """Huber's loss: e^2 / 2 up to delta, then straight on with slope delta."""
+    """Huber's loss: e^2 / 2 up to delta, and linear with slope delta beyond."""
     size = tf.abs(errors)
     bounded = tf.minimum(size, delta)
     return bounded * (size - 0.5 * bounded)

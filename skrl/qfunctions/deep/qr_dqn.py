@@ -4,6 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from skrl.qfunctions.deep.dqn import DQN
+from skrl.qfunctions.deep.learner import Batch
+from skrl.qfunctions.deep.operations import duel, huber, pick
+from skrl.qfunctions.deep.tensorflow import tf
 
 
 class QRDQN(DQN):
@@ -17,8 +20,8 @@ class QRDQN(DQN):
     Parameters
     ----------
     n_quantiles : int, default=50
-        N. A `network` of one's own has N times as many outputs as for a `DQN`.
-    hidden_layer_sizes : tuple of int, default=(128, 128)
+        N. Your own `network` has N times as many outputs as for a `DQN`.
+    hidden_layer_sizes : tuple of int or int, default=(128, 128)
         See `DQN`.
     activation : {"relu", "tanh"}, default="relu"
         See `DQN`.
@@ -28,7 +31,7 @@ class QRDQN(DQN):
         See `DQN`.
     optimizer : str or callable, default="adam"
         See `DQN`.
-    target_update_freq : int, default=1
+    target_update_interval : int, default=1
         See `DQN`.
     tau : float in (0, 1], default=0.015
         See `DQN`.
@@ -53,13 +56,13 @@ class QRDQN(DQN):
         self,
         n_quantiles: int = 50,
         *,
-        hidden_layer_sizes: tuple[int, ...] = (128, 128),
+        hidden_layer_sizes: tuple[int, ...] | int = (128, 128),
         activation: str = "relu",
         network: Callable[[tuple[int, ...], int], Any] | None = None,
         learning_rate: float = 1e-3,
         learning_rate_decay: float = 1e-4,
         optimizer: str | Callable[[float], Any] = "adam",
-        target_update_freq: int = 1,
+        target_update_interval: int = 1,
         tau: float = 0.015,
         double: bool = True,
         dueling: bool = False,
@@ -73,7 +76,7 @@ class QRDQN(DQN):
             learning_rate=learning_rate,
             learning_rate_decay=learning_rate_decay,
             optimizer=optimizer,
-            target_update_freq=target_update_freq,
+            target_update_interval=target_update_interval,
             tau=tau,
             double=double,
             dueling=dueling,
@@ -88,10 +91,6 @@ class QRDQN(DQN):
 
     def quantiles_of(self, outputs: Any) -> Any:
         """The quantiles, of shape (B, n_actions, N), from outputs of shape (B, n_outputs)."""
-        import tensorflow as tf
-
-        from skrl.qfunctions.deep.operations import duel
-
         quantiles = tf.reshape(
             outputs, (-1, outputs.shape[-1] // self.n_quantiles, self.n_quantiles)
         )
@@ -99,32 +98,18 @@ class QRDQN(DQN):
 
     def values_of(self, outputs: Any) -> Any:
         """Q(s, .), the mean of the quantiles; see `NetworkQFunction.values_of`."""
-        import tensorflow as tf
-
         # Q(s, a) = 1/N sum_i theta_i(s, a)
         return tf.reduce_mean(self.quantiles_of(outputs), axis=2)
 
-    def targets(
-        self,
-        rewards: Any,
-        discounts: Any,
-        target_outputs: Any,
-        next_outputs: Callable[[], Any],
-    ) -> Any:
+    def targets(self, batch: Batch, target_outputs: Any, next_outputs: Callable[[], Any]) -> Any:
         """N targets for each of B transitions, shape (B, N); see `NetworkQFunction.targets`."""
-        from skrl.qfunctions.deep.operations import pick
-
-        best = self.best_actions(target_outputs, next_outputs)
-        quantiles = pick(self.quantiles_of(target_outputs), best)
-        # y_j = r + discount * theta_j(s', a*)
-        return rewards[:, None] + discounts[:, None] * quantiles
+        p = self.next_probabilities(batch, target_outputs, next_outputs)
+        # y_j = r + discount * sum_a p(a|s') theta_j(s', a)
+        quantiles = tf.reduce_sum(p[:, :, None] * self.quantiles_of(target_outputs), axis=1)
+        return batch.rewards[:, None] + batch.discounts[:, None] * quantiles
 
     def losses(self, outputs: Any, actions: Any, targets: Any) -> tuple[Any, Any]:
         """Quantile Huber losses and TD errors of the means, each of shape (B,)."""
-        import tensorflow as tf
-
-        from skrl.qfunctions.deep.operations import huber, pick
-
         quantiles = pick(self.quantiles_of(outputs), actions)
         # u_ij = y_j - theta_i, of shape (B, N, N)
         errors = targets[:, None, :] - quantiles[:, :, None]

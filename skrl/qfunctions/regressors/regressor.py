@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -13,53 +14,55 @@ from jaxtyping import Float, Float64, Shaped
 from numpy.random import Generator
 from sklearn.base import BaseEstimator, clone, is_regressor
 
-from skrl.base import QFunction, States, Transitions, Values
-from skrl.qfunctions._checks import check_is_built
+from skrl.base import QFunction, State, States, Transitions, Values
+from skrl.qfunctions._checks import check_is_built, check_names
+from skrl.qfunctions._targets import bootstrap_values
 from skrl.qfunctions.encoding import StateEncoder
 
 # How many states the features are fitted to, at least.
 N_STATES_FOR_FEATURES = 1_000
 
-# Some environments write the largest float where they have no bound.
+# Some environments write the largest float where they do not have a bound.
 NO_BOUND = 1e30
 
 
 class RegressorQFunction(QFunction):
     """Action values from a scikit-learn regressor, one for each action.
 
-    What is learned are the targets ``r + discount * max_b Q(s', b)``; they are computed for the
-    whole batch before anything is learned from it. Then each action's regressor learns the rows
-    of its action, in one of two ways:
+    The targets ``r + discount * max_b Q(s', b)`` are computed for a whole batch before anything is
+    learned from it. (The actions b are those that `Transitions.next_action_masks` allows. With
+    `next_probabilities` the bootstrap value is ``sum_b p(b|s') Q(s', b)``.) Then each action's
+    regressor learns the rows of its action, in one of two ways:
 
-    - A regressor with `partial_fit` goes on with what it knows: semi-gradient Q-learning (Sutton
+    - A regressor with `partial_fit` continues from what it knows: semi-gradient Q-learning (Sutton
       & Barto, 2018, chapters 9 to 11). With `sklearn.linear_model.SGDRegressor`::
 
           w_a <- w_a + eta0 * (r + discount * max_b w_b . x(s') - w_a . x(s)) x(s)
 
       It can learn online, with `SimpleRunner`, or from replayed batches.
-    - A regressor without it starts afresh, and one update is one iteration of fitted Q iteration
+    - Any other regressor is fitted anew, and one update is one iteration of fitted Q iteration
       (Ernst, Geurts & Wehenkel, 2005)::
 
           Q_a <- clone(estimator).fit({s}, {r + discount * max_b Q_b(s')})
 
       So an update needs a large batch: ``ExperienceReplay(batch_size=10_000, gradient_steps=20,
       train_freq=2_000)`` makes 20 iterations after every 2,000 steps, each from 10,000 of the
-      transitions seen so far. (A `Pipeline` has no `partial_fit`: put an incremental regressor
-      into one, and it is fitted afresh.)
+      transitions seen so far. (A `Pipeline` has no `partial_fit`: an incremental regressor in
+      a pipeline is fitted anew.)
 
-    All values are 0 until their action has been learned from. Where all rewards are negative
+    All values are 0 until their action has been learned from. Where all rewards are negative,
     that is optimistic, and a greedy agent tries everything (Sutton & Barto, section 2.6).
 
     Parameters
     ----------
     estimator : scikit-learn regressor
-        What is cloned for each action.
+        Is cloned for each action.
     features : scikit-learn transformer or None, default=None
         Turns a state's numbers into features x(s), such as ``TileCoding()`` or
         ``make_pipeline(StandardScaler(), RBFSampler())``. They are fitted once:
 
         - where the state space is bounded, in `build`, to 1,000 states drawn from it;
-        - elsewhere, in the first `update`, to the states to be learned from. There must be at
+        - otherwise in the first `update`, to the states to be learned from. There must be at
           least 1,000, as with `ExperienceReplay`.
 
         ``sklearn.frozen.FrozenEstimator(transformer)`` keeps a transformer that you have fitted.
@@ -78,8 +81,8 @@ class RegressorQFunction(QFunction):
     Notes
     -----
     Discrete and MultiDiscrete states become one-hot vectors, on which a linear method is a table;
-    all others become rows of float64. Where the estimator or the features (or parts of them) have
-    a `random_state` of None, it is drawn from that of `build`.
+    all others become rows of float64. If the estimator or the features (or parts of them) have
+    a `random_state` of None, it is drawn from the `random_state` of `build`.
 
     scikit-learn checks its input in every call, which takes longer than a linear model computes:
     many states at once cost little more than one. Measured with three actions, on two slow cores:
@@ -94,11 +97,11 @@ class RegressorQFunction(QFunction):
     ExtraTreesRegressor(10)                   3.3 ms        11 ms          35 ms
     ========================================= ============= ============== ===============
 
-    So let many environments act side by side, ``GymEnvironment(env, n_envs=16)``, and learn from
+    Let many environments act side by side, ``GymEnvironment(env, n_envs=16)``, and learn from
     large batches. (For `SGDRegressor`, `LinearRegression` and `Ridge`, values are computed as
     ``X @ coef_ + intercept_``, without such checks.)
 
-    Weights of transitions (`PrioritizedReplay`) are passed on as `sample_weight`.
+    Weights of transitions (`PrioritizedBuffer`) are passed on as `sample_weight`.
 
     References
     ----------
@@ -143,8 +146,8 @@ class RegressorQFunction(QFunction):
         Raises
         ------
         TypeError
-            If the estimator is no regressor or the features are no transformer, but for instance
-            a class instead of an instance.
+            If the estimator is not an instance of a regressor, or the features are not an
+            instance of a transformer.
         """
         _check_estimators(self.estimator, self.features)
         from sklearn.linear_model import LinearRegression, Ridge, SGDRegressor
@@ -171,7 +174,7 @@ class RegressorQFunction(QFunction):
         NotFittedError
             Before `build`.
         ValueError
-            If the states are no batch of such states.
+            If the states are not a batch of such states.
         """
         check_is_built(self)
         X = self._featurize(states)
@@ -205,27 +208,56 @@ class RegressorQFunction(QFunction):
             return self._update_once(t)
         return np.array([self._update_once(t[k]) for k in range(len(t))])
 
-    def snapshot(self) -> Any:
-        """Copy the regressors and the features; see `QFunction.snapshot`."""
-        check_is_built(self)
-        return copy.deepcopy((self.regressors_, self.features_))
+    def state(self) -> State:
+        """Copy the regressors and the features; see `QFunction.state`.
 
-    def restore(self, snapshot: Any) -> None:
-        """Go back to what `snapshot` gave; see `QFunction.restore`."""
+        Returns
+        -------
+        dict
+            ``regressors`` and ``features``, as `regressors_` and `features_`; ``fresh``, what is
+            cloned for them, with its seeds; and ``n_inputs``, how many numbers a state has.
+        """
         check_is_built(self)
-        self.regressors_, self.features_ = copy.deepcopy(snapshot)
+        return {
+            "regressors": copy.deepcopy(self.regressors_),
+            "features": copy.deepcopy(self.features_),
+            "fresh": copy.deepcopy((self._fresh, self._fresh_features)),
+            "n_inputs": self._n_inputs,
+        }
+
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`; see `QFunction.set_state`."""
+        check_is_built(self)
+        check_names(self, state, {"regressors", "features", "fresh", "n_inputs"})
+        got = len(state["regressors"]), state["n_inputs"]
+        if got != (self.n_actions_, self._n_inputs):
+            raise ValueError(
+                f"Expected the state of a RegressorQFunction with {self.n_actions_} actions and "
+                f"{self._n_inputs} numbers per state, got {got[0]} actions and {got[1]} numbers. "
+                "Use one that was built for the same environment."
+            )
+        self.regressors_ = copy.deepcopy(state["regressors"])
+        self.features_ = copy.deepcopy(state["features"])
+        self._fresh, self._fresh_features = copy.deepcopy(state["fresh"])
+
+    @property
+    def _n_inputs(self) -> int:
+        return math.prod(self._encoder.shape)
 
     # ---- how it is done -----------------------------------------------------------------------
 
     def _update_once(self, t: Transitions) -> Float64[np.ndarray, " B"]:
         """Make one update from transitions of batch shape (B,)."""
+        next_values = self.values(t.next_states)
         # y = r + discount * max_b Q(s', b), where the discount is 0 if s' is terminal
-        targets = t.rewards + t.discounts * self.values(t.next_states).max(axis=1)
+        bootstraps = bootstrap_values(next_values, t.next_action_masks, t.next_probabilities)
+        targets = t.rewards + t.discounts * bootstraps
         if not np.isfinite(targets).all():
             raise ValueError(
                 "Rewards, discounts and values must be finite, got a target that is NaN or "
-                "infinite. Look for it in the environment's rewards and states; or else learning "
-                "diverged: lower the estimator's step size. Nothing was learned from this batch."
+                "infinite. Look for NaN in the environment's rewards and states. If there is none, "
+                "learning diverged: lower the estimator's step size. Nothing was learned from this "
+                "batch."
             )
         X = self._featurize(t.states)
         td_errors = np.empty(len(t))
@@ -246,7 +278,7 @@ class RegressorQFunction(QFunction):
     ) -> None:
         """Let the regressor of an action learn its targets."""
         fit_params = {} if weights is None else {"sample_weight": weights}
-        if self._learns_on:
+        if hasattr(self.estimator, "partial_fit"):
             if self.regressors_[action] is None:
                 self.regressors_[action] = clone(self._fresh[action])
             self.regressors_[action].partial_fit(X, targets, **fit_params)
@@ -285,22 +317,17 @@ class RegressorQFunction(QFunction):
         # A FrozenEstimator insists on y.
         self.features_ = clone(self._fresh_features).fit(numbers, None)
 
-    @property
-    def _learns_on(self) -> bool:
-        """Whether a regressor can go on learning: else it is fitted afresh each time."""
-        return hasattr(self.estimator, "partial_fit")
-
     def _check(self, t: Transitions) -> None:
         """Raise a ValueError if there are actions or weights that cannot be learned from."""
         lowest, highest = t.actions.min(initial=0), t.actions.max(initial=0)
         if lowest < 0 or highest >= self.n_actions_:
             wrong = lowest if lowest < 0 else highest
             raise ValueError(f"Actions must be in [0, {self.n_actions_}), got {wrong}.")
-        fit = self.estimator.partial_fit if self._learns_on else self.estimator.fit
+        fit = getattr(self.estimator, "partial_fit", self.estimator.fit)
         if t.weights is not None and not _takes_weights(fit):
             raise ValueError(
-                "The transitions have weights, as PrioritizedReplay gives them, but "
-                f"{self.estimator!r} takes no sample_weight. Learn with ExperienceReplay, or "
+                "The transitions have weights, as PrioritizedBuffer gives them, but "
+                f"{self.estimator!r} takes no sample_weight. Learn from a ReplayBuffer, or "
                 "choose another estimator."
             )
 

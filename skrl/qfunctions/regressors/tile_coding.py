@@ -14,13 +14,13 @@ class TileCoding(TransformerMixin, BaseEstimator):
 
     A tiling is a grid that cuts the box of all data into equal tiles, `n_tiles` along each axis.
     A point has one feature of value 1 for each tiling: the tile it lies in. All other features
-    are 0. What is learned at a point generalizes to those that share tiles with it, and as the
-    tilings are shifted against each other, n of them tell points apart that are a tile's n-th
-    part away (Sutton & Barto, 2018, section 9.5.4).
+    are 0. What is learned at a point generalizes to those that share tiles with it. The tilings
+    are shifted against each other, so n of them distinguish points that are one n-th of a tile
+    apart (Sutton & Barto, 2018, section 9.5.4).
 
-    The shift of tiling i along axis j is ``i (2 j + 1) / n_tilings`` tiles, without the whole
-    tiles: displacements by odd numbers, which generalize more evenly than those along the
-    diagonal (Parks & Militzer, 1991; Miller & Glanz, 1996).
+    The shift of tiling i along axis j is the fractional part of ``i (2 j + 1) / n_tilings``
+    tiles. Displacements by odd numbers generalize more evenly than those along the diagonal
+    (Parks & Militzer, 1991; Miller & Glanz, 1996).
 
     Parameters
     ----------
@@ -39,10 +39,10 @@ class TileCoding(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    There are ``n_tilings * (n_tiles + 1) ** n_features_in_`` features (the shifted grids stand
-    out by one tile), so the output is sparse. A linear method that learns from it with a step size
-    of ``1 / n_tilings`` goes all the way to its target at once; a tenth to a half of that is
-    usual. The tilings together already make up a constant, so ``fit_intercept=False`` will do.
+    There are ``n_tilings * (n_tiles + 1) ** n_features_in_`` features (the shifted grids extend
+    one tile further), so the output is sparse. A linear method that learns from it with a step
+    size of ``1 / n_tilings`` reaches its target in one step; a tenth to a half of that is usual.
+    The features of each tiling sum to 1, so an intercept is not needed: ``fit_intercept=False``.
 
     References
     ----------
@@ -86,19 +86,19 @@ class TileCoding(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter is no whole number or less than 1, X is no matrix of finite numbers, or
-            there would be more than 2 ** 31 features.
+            If a parameter is not an integer or is less than 1, X is not a matrix of finite
+            numbers, or there would be more than 2 ** 31 features.
         """
         for name in ("n_tilings", "n_tiles"):
             value = getattr(self, name)
             if not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+                raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
         X = validate_data(self, X, dtype=np.float64)
         n_features = int(self.n_tilings) * (int(self.n_tiles) + 1) ** X.shape[1]
         if n_features > np.iinfo(np.int32).max:
             raise ValueError(
                 f"n_tilings * (n_tiles + 1) ** n_axes = {n_features} features are too many: lower "
-                f"n_tiles={self.n_tiles}, or choose some of the {X.shape[1]} axes."
+                f"n_tiles={self.n_tiles}, or use fewer of the {X.shape[1]} axes."
             )
         self.low_, self.high_ = X.min(axis=0), X.max(axis=0)
         return self
@@ -119,10 +119,10 @@ class TileCoding(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         n_axes, n_tilings = X.shape[1], int(self.n_tilings)
-        # (Where the data do not differ along an axis, all points lie at its beginning.)
+        # Where all data are equal along an axis, any width will do.
         widths = np.where(self.high_ > self.low_, self.high_ - self.low_, 1.0) / self.n_tiles
         places = (np.clip(X, self.low_, self.high_) - self.low_) / widths
-        # shift_ij = i (2 j + 1) / n_tilings, without the whole tiles
+        # shift_ij = i (2 j + 1) / n_tilings, modulo 1
         shifts = np.outer(np.arange(n_tilings), 2 * np.arange(n_axes) + 1) % n_tilings / n_tilings
         coordinates = np.floor(places[:, np.newaxis] + shifts).astype(np.int32)
         tiles_per_axis = int(self.n_tiles) + 1

@@ -4,35 +4,36 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from numpy.random import Generator
 
-from skrl.base import Actions, States, Transitions, Values
-from skrl.qfunctions._checks import check_is_built
+from skrl.base import ActionMasks, Actions, State, States, Values
+from skrl.qfunctions._checks import check_names, generator_at
+from skrl.qfunctions._targets import bootstrap_values
 from skrl.qfunctions.tables.memoization import MemoizationQFunction
 
 
 class DoubleMemoizationQFunction(MemoizationQFunction):
     """Action values in two tables, learned by Double Q-learning.
 
-    The best of several noisy values looks better than it is, so that Q-learning, whose target is
-    the maximum of a table's own values, overestimates in a random world. Here each transition
-    updates one of two tables, chosen at random, and its target asks the *other* table for the
-    value of the action that is best in the updated one::
+    The maximum of several noisy values is too high on average, so Q-learning overestimates in a
+    random world: its target is the maximum of the table's own values. Here each transition updates
+    one of two tables, chosen at random. Its target takes the action that is best in this table,
+    and the value that the *other* table gives to it::
 
         Q1(s, a) <- Q1(s, a) + alpha_n * (r + discount * Q2(s', argmax_b Q1(s', b)) - Q1(s, a))
 
-    or the same with Q1 and Q2 exchanged. What has been learned by chance in the one table has not
-    been learned in the other. The action values are the mean of both tables.
+    or the same with Q1 and Q2 exchanged. The errors of the two tables are independent, because they
+    learn from different transitions. The action values are the mean of both tables.
 
     Everything else is as in `MemoizationQFunction`: the parameters, the step sizes (each table
-    counts its own updates), which states there may be, and what happens in a batch.
+    counts its own updates), the spaces of states that are supported, and the updates of a batch.
 
     Parameters
     ----------
     learning_rate : float in (0, 1], default=0.05
-        Size of the first step towards the target. Each table gets half of the updates, so that
-        learning takes about twice as many as with one table.
+        Size of the first step towards the target. Each table gets half of the updates, so
+        learning takes about twice as many updates as with one table.
     learning_rate_decay : float >= 0, default=0.001
         How fast the steps of an entry become smaller with its updates; 0 keeps them constant.
     initial_value : float, default=0.5
@@ -127,27 +128,12 @@ class DoubleMemoizationQFunction(MemoizationQFunction):
         mean: Values = (both[:, :n] + both[:, n:]) / 2
         return mean
 
-    def update(self, transitions: Transitions) -> Float64[np.ndarray, "*batch"]:
-        """Let each transition update one table; see `MemoizationQFunction.update`."""
-        check_is_built(self)
-        t = transitions
-        self._check_actions(t.actions, self.n_actions_)
+    def _columns(self, actions: Int64[np.ndarray, "*batch"]) -> Int64[np.ndarray, "*batch"]:
         # An update of table i is one of column i * n_actions + a: a fair coin for each row.
-        columns = (self._rng.random(t.actions.shape) < 0.5) * self.n_actions_ + t.actions
-        return super().update(
-            # Not dataclasses.replace, which takes longer than the update of one row.
-            Transitions(
-                t.states,
-                columns,
-                t.rewards,
-                t.next_states,
-                t.discounts,
-                t.terminated,
-                t.truncated,
-                t.env_ids,
-                t.weights,
-            )
-        )
+        columns: Int64[np.ndarray, "*batch"] = (
+            self._rng.random(actions.shape) < 0.5
+        ) * self.n_actions_ + actions
+        return columns
 
     def _bootstrap(self, next_values: list[float], column: int) -> float:
         n = self.n_actions_
@@ -157,11 +143,33 @@ class DoubleMemoizationQFunction(MemoizationQFunction):
         return other[updated.index(max(updated))]
 
     def _bootstraps(
-        self, next_values: Float64[np.ndarray, "B n_columns"], columns: Actions
+        self,
+        next_values: Float64[np.ndarray, "B n_columns"],
+        columns: Actions,
+        action_masks: ActionMasks | None,
+        probabilities: Float[np.ndarray, "B n_actions"] | None,
     ) -> Float64[np.ndarray, " B"]:
         rows, table = np.arange(len(columns)), columns // self.n_actions_
         both = next_values.reshape(-1, 2, self.n_actions_)
         updated, other = both[rows, table], both[rows, 1 - table]
         # Q2(s', argmax_b Q1(s', b)), where Q1 is the table to be updated and Q2 the other one
-        bootstraps: Float64[np.ndarray, " B"] = other[rows, updated.argmax(axis=1)]
-        return bootstraps
+        return bootstrap_values(other, action_masks, probabilities, chosen_by=updated)
+
+    def state(self) -> State:
+        """Copy both tables, the numbers of their updates, and where the coin stands.
+
+        Returns
+        -------
+        dict
+            As of `MemoizationQFunction`, and ``rng``, the state of the bit generator. A row holds
+            the values of Q1, followed by those of Q2.
+        """
+        return {**super().state(), "rng": self._rng.bit_generator.state}
+
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`; see `QFunction.set_state`."""
+        check_names(self, state, {"table", "n_updates", "keys", "rng"})
+        tables = {name: value for name, value in state.items() if name != "rng"}
+        rng = generator_at(self._rng, state["rng"])
+        super().set_state(tables)
+        self._rng = rng

@@ -7,15 +7,15 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Discrete
-from jaxtyping import Float64, Int64, Integer, Shaped
+from jaxtyping import Float, Float64, Int64, Integer, Shaped
 from numpy.random import Generator
 
-from skrl.base import Actions, QFunction, States, Transitions, Values
-from skrl.qfunctions._checks import check_is_built
+from skrl.base import ActionMasks, Actions, Defaults, QFunction, State, States, Transitions, Values
+from skrl.qfunctions._checks import check_is_built, check_names
+from skrl.qfunctions._targets import bootstrap_values
 
-# What `snapshot` gives: the table, the numbers of updates (None where they are not counted) and
-# the row of each known state (None for Discrete states).
-Snapshot = tuple[Any, ...]
+# The largest table that has a row for every state of a Discrete space from the beginning: 160 MB.
+MAX_ENTRIES = 10_000_000
 
 
 class MemoizationQFunction(QFunction):
@@ -29,29 +29,35 @@ class MemoizationQFunction(QFunction):
 
         alpha_n = learning_rate / (1 + learning_rate_decay * (n - 1))
 
-    A constant step size follows the noise of a random world for ever; one that decays averages it
-    out: the values converge if every entry is updated again and again. Common choices are
+    The maximum is taken over the actions that `Transitions.next_action_masks` allows. Transitions
+    with `next_probabilities` bootstrap from ``sum_b p(b|s') Q(s', b)`` instead: that is Sarsa or
+    Expected Sarsa.
+
+    A constant step size follows the noise of a random world indefinitely. One that decays averages
+    the noise: the values converge if every entry is updated again and again. Common choices are
 
     - ``learning_rate_decay=0``: constant; ``learning_rate=1`` is right in a deterministic world.
     - ``learning_rate=1, learning_rate_decay=1``: 1/n. An entry is the mean of its targets. The
-      first ones, which knew nothing yet, count as much as the last: slow where rewards come late.
-    - ``learning_rate=1, learning_rate_decay=1 - gamma``: late enough for values to travel first
-      (Wainwright, 2019).
+      first targets, which knew nothing yet, count as much as the last ones. Learning is slow where
+      rewards come late.
+    - ``learning_rate=1, learning_rate_decay=1 - gamma``: the steps become small only after the
+      values have spread (Wainwright, 2019).
 
-    A `gymnasium.spaces.Discrete` state is the number of its row. In every other space a state is
-    recognised by its exact content and gets a row when it is first learned from, which makes sense
-    where the same states come again; those never learned from are worth `initial_value`.
+    A `gymnasium.spaces.Discrete` state is the number of its row, unless the table would have more
+    than 10 million entries. In every other space a state is recognised by its exact content and
+    gets a row when it is first learned from. That is useful where the same states come again;
+    those never learned from are worth `initial_value`.
 
     All errors of a batch are computed before its update. Where (s, a) occurs m times in it, the
     m steps are added up: with a constant step size, keep ``learning_rate`` times m below 2. With
-    a decay, each is the step of the last of the m updates, but at most 1/m, so that together they
-    never go beyond the mean of their targets. `Transitions.weights` multiply the steps.
+    a decay, each is the step of the last of the m updates, but at most 1/m. Together they never go
+    beyond the mean of their targets. `Transitions.weights` multiply the steps.
 
     Parameters
     ----------
     learning_rate : float in (0, 1], default=0.05
         Size of the first step towards the target. Large steps learn fast, and are right in a
-        deterministic world; small ones average over chance, and stay longer with `initial_value`.
+        deterministic world. Small ones average over chance, and forget `initial_value` slowly.
     learning_rate_decay : float >= 0, default=0.001
         How fast the steps of an entry become smaller with its updates: ``1 / learning_rate_decay``
         updates halve them. 0 keeps them constant.
@@ -62,7 +68,8 @@ class MemoizationQFunction(QFunction):
     Attributes
     ----------
     table_ : ndarray of shape (n_states, n_actions), dtype float64
-        The table. Row i is state i of a Discrete space, or else the i-th state learned from.
+        The table. Row i is state i of a Discrete space of at most 10 million entries, and
+        otherwise the i-th state learned from.
     n_updates_ : ndarray of shape (n_states, n_actions), dtype int64, or None
         How often each entry was updated. None if `learning_rate_decay` was 0 at `build`.
     state_space_ : gymnasium.Space
@@ -99,15 +106,17 @@ class MemoizationQFunction(QFunction):
     array([[0. , 0.5]])
     """
 
-    # The table is one ndarray. Python lists as rows would make an update of one row 0.3 us faster,
-    # but each look at a state 0.3 us slower, and batches very much slower.
     _table: Float64[np.ndarray, "n_rows n_columns"]
     _n_updates: Int64[np.ndarray, "n_rows n_columns"] | None
     _row_of_key: dict[bytes, int] | None
     _n_columns: int
     _state_shape: tuple[int, ...]
+    # The number of states of a Discrete space; infinite for all others.
+    _end_of_states: float
     # A row holds n_actions numbers for each table: `DoubleMemoizationQFunction` has two.
     _n_tables = 1
+
+    defaults = Defaults(n_steps=300_000)
 
     def __init__(
         self,
@@ -130,10 +139,10 @@ class MemoizationQFunction(QFunction):
         Raises
         ------
         TypeError
-            If a parameter is no number, or the states are no arrays.
+            If a parameter is not a number, or the states are not arrays.
         ValueError
-            If a parameter is out of range, there is no action, or a Discrete space does not count
-            from 0.
+            If a parameter is out of range, `n_actions` is less than 1, or a Discrete space does
+            not count from 0.
         """
         for name in ("learning_rate", "learning_rate_decay", "initial_value"):
             value = getattr(self, name)
@@ -155,18 +164,17 @@ class MemoizationQFunction(QFunction):
                 "MemoizationQFunction needs states that are arrays (Discrete, Box, MultiDiscrete, "
                 f"MultiBinary), got {state_space}. GymEnvironment converts others where possible."
             )
+        self._end_of_states = inf
         if isinstance(state_space, Discrete):
             if state_space.start != 0:
                 raise ValueError(
                     f"States must count from 0, got {state_space}. GymEnvironment takes care of it."
                 )
-            self._row_of_key = None
-            n_rows = int(state_space.n)
-        else:
-            self._row_of_key = {}
-            n_rows = 1
+            self._end_of_states = int(state_space.n)
         self._n_columns = n_actions * self._n_tables
-        shape = n_rows, self._n_columns
+        is_numbered = self._end_of_states * self._n_columns <= MAX_ENTRIES
+        self._row_of_key = None if is_numbered else {}
+        shape = int(self._end_of_states) if is_numbered else 1, self._n_columns
         self._table = np.full(shape, float(self.initial_value))
         self._n_updates = np.zeros(shape, dtype=np.int64) if self.learning_rate_decay else None
         self._state_shape = state_space.shape
@@ -197,16 +205,13 @@ class MemoizationQFunction(QFunction):
         NotFittedError
             Before `build`.
         ValueError
-            If a state is out of range, or the states are no batch of such states.
+            If a state is out of range, or the states are not a batch of such states.
         """
-        try:
-            values = self._table.take(self._rows(states), axis=0)
-            if values.ndim != 2:
-                raise self._bad_shape(states)
-            return values
-        except AttributeError:
-            check_is_built(self)
-            raise
+        check_is_built(self)
+        values = self._table.take(self._rows(states), axis=0)
+        if values.ndim != 2:
+            raise self._bad_shape(states)
+        return values
 
     def update(self, transitions: Transitions) -> Float64[np.ndarray, "*batch"]:
         """Learn from transitions of batch shape (B,) or (K, B); see `QFunction.update`.
@@ -219,83 +224,91 @@ class MemoizationQFunction(QFunction):
             If a state or action is out of range, or a reward, discount or weight is not finite.
             The update it belongs to is not made.
         """
-        try:
-            table, n_updates = self._table, self._n_updates
-        except AttributeError:
-            check_is_built(self)
-            raise
-        if transitions.actions.shape != (1,):
-            return self._update_many(transitions)
-        # The same for one row, faster: Python's numbers beat arrays of length 1.
-        if self._row_of_key is None:
-            row, next_row = transitions.states.item(), transitions.next_states.item()
-            n_rows = len(table)
-            if not (type(row) is type(next_row) is int and 0 <= row < n_rows > next_row >= 0):
-                self._rows(transitions.states), self._rows(transitions.next_states)  # say why
-        else:
-            row = self._rows(transitions.states, remember=True).item()
-            next_row = self._rows(transitions.next_states).item()
-            table, n_updates = self._table, self._n_updates  # which may have grown
-        action = transitions.actions.item()
-        if not 0 <= action < self._n_columns:
-            raise self._bad_action(action)
-        value = table.item(row, action)
+        check_is_built(self)
+        t = transitions
+        self._check_actions(t.actions)
+        rows = self._rows(t.states, remember=True)
+        next_rows = self._rows(t.next_states)
+        columns = self._columns(t.actions)
+        has_facts = t.next_action_masks is not None or t.next_probabilities is not None
+        if t.actions.shape == (1,) and not has_facts:
+            td_error = self._update_one(rows.item(), columns.item(), next_rows.item(), t)
+            return np.array([td_error])
+        return self._update_many(rows, columns, next_rows, t)
 
-        # target = r + discount * max_b Q(s', b), where the discount is 0 if s' is terminal
-        bootstrap = self._bootstrap(table[next_row].tolist(), action)
-        target = transitions.rewards.item() + transitions.discounts.item() * bootstrap
-        # delta = weight * (target - Q(s, a))
-        td_error = delta = target - value
-        if transitions.weights is not None:
-            delta *= transitions.weights.item()
-        if not isfinite(delta):
-            raise self._bad_error(delta)
-
-        step_size = float(self.learning_rate)
-        if n_updates is not None:
-            n_before = n_updates.item(row, action)
-            n_updates[row, action] = n_before + 1
-            # alpha_n = learning_rate / (1 + learning_rate_decay * (n - 1)),  n = n_before + 1
-            step_size /= 1 + float(self.learning_rate_decay) * n_before
-        # Q(s, a) <- Q(s, a) + alpha_n * delta
-        table[row, action] = value + step_size * delta
-        return np.array([td_error])
-
-    def _update_many(self, transitions: Transitions) -> Float64[np.ndarray, "*batch"]:
-        actions, rewards = transitions.actions, transitions.rewards
-        self._check_actions(actions, self._n_columns)
+    def _update_many(
+        self,
+        rows: Integer[np.ndarray, "*batch"],
+        columns: Int64[np.ndarray, "*batch"],
+        next_rows: Integer[np.ndarray, "*batch"],
+        t: Transitions,
+    ) -> Float64[np.ndarray, "*batch"]:
         # Where Q(s, a) stands if the table is written in one line: np.add.at is faster there.
-        rows = self._rows(transitions.states, remember=True)
-        cells = rows.astype(np.int64) * self._n_columns + actions
-        next_rows = self._rows(transitions.next_states)
+        cells = rows.astype(np.int64) * self._n_columns + columns
         line = self._table.reshape(-1)
 
-        td_errors = np.empty(actions.shape)
+        td_errors = np.empty(columns.shape)
         # Once for a batch of shape (B,), with k = (); K times for one of shape (K, B).
-        for k in np.ndindex(actions.shape[:-1]):
+        for k in np.ndindex(columns.shape[:-1]):
+            bootstraps = self._bootstraps(
+                self._table.take(next_rows[k], axis=0),
+                columns[k],
+                None if t.next_action_masks is None else t.next_action_masks[k],
+                None if t.next_probabilities is None else t.next_probabilities[k],
+            )
             # target = r + discount * max_b Q(s', b), where the discount is 0 if s' is terminal
-            bootstraps = self._bootstraps(self._table.take(next_rows[k], axis=0), actions[k])
-            targets = rewards[k] + transitions.discounts[k] * bootstraps
+            targets = t.rewards[k] + t.discounts[k] * bootstraps
             # delta = weight * (target - Q(s, a))
             td_errors[k] = deltas = targets - line[cells[k]]
-            if transitions.weights is not None:
-                deltas = deltas * transitions.weights[k]
+            if t.weights is not None:
+                deltas = deltas * t.weights[k]
             if not np.isfinite(deltas).all():
                 raise self._bad_error(deltas)
             # Q(s, a) <- Q(s, a) + alpha_n * delta, adding up where (s, a) occurs repeatedly
             np.add.at(line, cells[k], self._step_sizes(cells[k]) * deltas)
         return td_errors
 
-    def _bootstrap(self, next_values: list[float], column: int) -> float:
-        """Value of s' in the target of an entry in this column, given Q(s', .)."""
-        return max(next_values)
+    def _update_one(self, row: int, column: int, next_row: int, t: Transitions) -> float:
+        """Do the same for one row, with Python's numbers, which are faster than arrays of one."""
+        table = self._table
+        value: float = table.item(row, column)
+        # target = r + discount * max_b Q(s', b), where the discount is 0 if s' is terminal
+        bootstrap = self._bootstrap(table[next_row].tolist(), column)
+        target: float = t.rewards.item() + t.discounts.item() * bootstrap
+        # delta = weight * (target - Q(s, a))
+        td_error = delta = target - value
+        if t.weights is not None:
+            delta *= t.weights.item()
+        if not isfinite(delta):
+            raise self._bad_error(delta)
+
+        step_size = float(self.learning_rate)
+        if self._n_updates is not None:
+            n_before = self._n_updates.item(row, column)
+            self._n_updates[row, column] = n_before + 1
+            # alpha_n = learning_rate / (1 + learning_rate_decay * (n - 1)),  n = n_before + 1
+            step_size /= 1 + float(self.learning_rate_decay) * n_before
+        # Q(s, a) <- Q(s, a) + alpha_n * delta
+        table[row, column] = value + step_size * delta
+        return td_error
+
+    def _columns(self, actions: Int64[np.ndarray, "*batch"]) -> Int64[np.ndarray, "*batch"]:
+        """Give the column of each action's entry that is updated."""
+        return actions
 
     def _bootstraps(
-        self, next_values: Float64[np.ndarray, "B n_columns"], columns: Actions
+        self,
+        next_values: Float64[np.ndarray, "B n_columns"],
+        columns: Actions,
+        action_masks: ActionMasks | None,
+        probabilities: Float[np.ndarray, "B n_actions"] | None,
     ) -> Float64[np.ndarray, " B"]:
-        """Do the same for a batch."""
-        bootstraps: Float64[np.ndarray, " B"] = next_values.max(axis=1)
-        return bootstraps
+        """Values of s' in the targets of entries in these columns, given Q(s', .)."""
+        return bootstrap_values(next_values, action_masks, probabilities)
+
+    def _bootstrap(self, next_values: list[float], column: int) -> float:
+        """Do the same for one row, without masks and probabilities."""
+        return max(next_values)
 
     def _step_sizes(self, cells: Int64[np.ndarray, " B"]) -> float | Float64[np.ndarray, " B"]:
         """Count an update of these entries, and give the step size of each."""
@@ -314,27 +327,33 @@ class MemoizationQFunction(QFunction):
     def _rows(
         self, states: Shaped[np.ndarray, "*batch_and_state_shape"], remember: bool = False
     ) -> Integer[np.ndarray, "*batch"]:
-        """Find the row of each state; if told to `remember`, make rows for new states."""
-        if self._row_of_key is not None:
-            return self._rows_of_keys(self._row_of_key, states, remember)
-        # A Discrete state is the number of its row. NumPy would take -1 for the last one.
-        if states.size == 1:
-            lowest = highest = states.item()
+        """Find the row of each state; if `remember`, make rows for new states."""
+        if self._end_of_states < inf:
+            # NumPy would take -1 for the last row.
+            if states.size == 1:
+                lowest = highest = states.item()
+            else:
+                lowest, highest = states.min(initial=0).item(), states.max(initial=0).item()
+            if type(lowest) is not int or lowest < 0 or highest >= self._end_of_states:
+                raise ValueError(
+                    f"States of {self.state_space_} must be integers in [0, {self._end_of_states})"
+                    f", got {highest if lowest == 0 else lowest}."
+                )
+        row_of_key = self._row_of_key
+        if row_of_key is None:
+            return states  # the number of a state is the number of its row
+        keys = self._keys(states)
+        if remember:
+            rows = [row_of_key.setdefault(key, len(row_of_key)) for key in keys]
+            self._grow(len(row_of_key) + 1)
         else:
-            lowest, highest = states.min(initial=0).item(), states.max(initial=0).item()
-        if type(lowest) is not int or lowest < 0 or highest >= len(self._table):
-            raise ValueError(
-                f"States of {self.state_space_} must be integers in [0, {len(self._table)}), "
-                f"got {highest if lowest == 0 else lowest}."
-            )
-        return states
+            # The row behind the last known state always holds initial values.
+            rows = [row_of_key.get(key, len(row_of_key)) for key in keys]
+        batch_shape = states.shape[: states.ndim - len(self._state_shape)]
+        return np.array(rows, dtype=np.int64).reshape(batch_shape)
 
-    def _rows_of_keys(
-        self,
-        row_of_key: dict[bytes, int],
-        states: Shaped[np.ndarray, "*batch_and_state_shape"],
-        remember: bool,
-    ) -> Integer[np.ndarray, "*batch"]:
+    def _keys(self, states: Shaped[np.ndarray, "*batch_and_state_shape"]) -> list[bytes]:
+        """Give the content of each state."""
         n_batch_axes = states.ndim - len(self._state_shape)
         if n_batch_axes < 1 or states.shape[n_batch_axes:] != self._state_shape:
             raise self._bad_shape(states)
@@ -342,15 +361,7 @@ class MemoizationQFunction(QFunction):
         states = states.astype(self.state_space_.dtype, casting="same_kind", copy=False) + 0
         n_bytes = states.itemsize * prod(self._state_shape)
         content = states.tobytes()
-        keys = [content[i : i + n_bytes] for i in range(0, len(content), n_bytes)]
-
-        if remember:
-            rows = [row_of_key.setdefault(key, len(row_of_key)) for key in keys]
-            self._grow(len(row_of_key) + 1)
-        else:
-            # The row behind the last known state always holds initial values.
-            rows = [row_of_key.get(key, len(row_of_key)) for key in keys]
-        return np.array(rows, dtype=np.int64).reshape(states.shape[:n_batch_axes])
+        return [content[i : i + n_bytes] for i in range(0, len(content), n_bytes)]
 
     def _grow(self, n_rows: int) -> None:
         """Make room for `n_rows`, by doubling: on average a state is then copied about once."""
@@ -361,15 +372,55 @@ class MemoizationQFunction(QFunction):
             if self._n_updates is not None:
                 self._n_updates = np.concatenate([self._n_updates, np.zeros(shape, np.int64)])
 
-    def snapshot(self) -> Snapshot:
-        """Copy the table and the numbers of its updates; see `QFunction.snapshot`."""
-        check_is_built(self)
-        return _copy((self._table, self._n_updates, self._row_of_key))
+    def state(self) -> State:
+        """Copy the table and the numbers of its updates; see `QFunction.state`.
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Go back to what `snapshot` gave; see `QFunction.restore`."""
+        Returns
+        -------
+        dict
+            ``table`` and ``n_updates`` (None without decay) of shape (n_states, n_columns), and
+            ``keys``: the state of each row, of shape (n_states, *state_shape), or None where a
+            state is the number of its row.
+        """
         check_is_built(self)
-        self._table, self._n_updates, self._row_of_key = _copy(snapshot)
+        n, keys = self._n_states(), None
+        if self._row_of_key is not None:
+            content = np.frombuffer(b"".join(self._row_of_key), self.state_space_.dtype)
+            keys = content.reshape(n, *self._state_shape).copy()
+        return {
+            "table": self._table[:n].copy(),
+            "n_updates": None if self._n_updates is None else self._n_updates[:n].copy(),
+            "keys": keys,
+        }
+
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`; see `QFunction.set_state`."""
+        check_is_built(self)
+        check_names(self, state, {"table", "n_updates", "keys"})
+        table, n_updates, keys = state["table"], state["n_updates"], state["keys"]
+        n_states = len(self._table) if keys is None else len(keys)
+        shape = n_states, self._n_columns
+        expected = (
+            shape,
+            None if self._n_updates is None else shape,
+            None if self._row_of_key is None else (n_states, *self._state_shape),
+        )
+        got = tuple(None if array is None else array.shape for array in (table, n_updates, keys))
+        if got != expected:
+            raise ValueError(
+                f"The table, n_updates and keys of this {type(self).__name__} have the shapes "
+                f"{expected}, got {got}. Use the state of one with the same parameters, built for "
+                "the same environment."
+            )
+        self._table = np.array(table, np.float64, order="C")
+        self._n_updates = None if n_updates is None else np.array(n_updates, np.int64, order="C")
+        if keys is not None:
+            self._row_of_key = {key: row for row, key in enumerate(self._keys(keys))}
+            self._grow(n_states + 1)
+
+    def metrics(self) -> dict[str, float]:
+        """Report the `learning_rate`; see `QFunction.metrics`."""
+        return {"learning_rate": float(self.learning_rate)}
 
     def _bad_shape(self, states: np.ndarray) -> ValueError:
         return ValueError(
@@ -377,23 +428,17 @@ class MemoizationQFunction(QFunction):
             f"(m, *{self._state_shape}), got shape {states.shape}."
         )
 
-    def _check_actions(self, actions: Int64[np.ndarray, "*batch"], end: int) -> None:
+    def _check_actions(self, actions: Int64[np.ndarray, "*batch"]) -> None:
         if actions.size == 1:
             lowest = highest = actions.item()
         else:
             lowest, highest = actions.min(initial=0).item(), actions.max(initial=0).item()
-        if lowest < 0 or highest >= end:
-            raise self._bad_action(lowest if lowest < 0 else highest)
-
-    def _bad_action(self, action: int) -> ValueError:
-        return ValueError(f"Actions must be in [0, {self.n_actions_}), got {action}.")
+        if lowest < 0 or highest >= self.n_actions_:
+            wrong = lowest if lowest < 0 else highest
+            raise ValueError(f"Actions must be in [0, {self.n_actions_}), got {wrong}.")
 
     def _bad_error(self, td_errors: object) -> ValueError:
         return ValueError(
             "Rewards, discounts, weights and values must be finite, got the TD error "
             f"{td_errors}. Look for NaN or infinity in the rewards; nothing was learned from them."
         )
-
-
-def _copy(snapshot: Snapshot) -> Snapshot:
-    return tuple(None if part is None else part.copy() for part in snapshot)

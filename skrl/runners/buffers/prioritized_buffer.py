@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Int64
 from numpy.random import Generator
 
+from skrl.base import State
 from skrl.runners.buffers.replay_buffer import ReplayBuffer
 from skrl.runners.buffers.sum_tree import SumTree
 
@@ -12,37 +13,38 @@ EPSILON = 1e-6
 
 
 class PrioritizedBuffer(ReplayBuffer):
-    """A replay buffer that draws the transitions from which there is more to learn more often.
+    """A replay buffer that draws transitions of large TD errors more often.
 
-    It draws transition i with the probability::
+    Where rewards are rare, most of a memory teaches nothing new. Proportional prioritization
+    draws transition i with the probability::
 
         P(i) = p_i^alpha / sum_j p_j^alpha,    p_i = |TD error of i| + 1e-6
 
-    where the TD error is the one that `refresh` was last given for it. A new transition has the
-    largest p seen so far (1 at first), so that it is drawn soon. The weights that go out with the
-    transitions make up for drawing some of them too often::
+    where the TD error is the last one that was computed for it. A new transition has the largest
+    p seen so far (1 at first), so that it is drawn soon. The weights of the transitions make up
+    for drawing some of them too often::
 
         w_i = (N P(i))^-beta / max_j w_j
 
-    with the N transitions stored and the maximum over the batch. With alpha = 0, all transitions
-    are drawn equally often and have the weight 1.
+    with the N transitions stored and the maximum over the batch.
 
     Parameters
     ----------
-    capacity, n_step : int
-        See `ReplayBuffer`.
-    discount_factor : float, default=1.0
+    capacity, n_step_return : int
         See `ReplayBuffer`.
     alpha : float in [0, 1], default=0.6
-        How much the priorities count.
+        How much the priorities count. 0 draws all transitions equally often.
     beta : float in [0, 1], default=0.4
-        How much the weights make up for it: 0 not at all, 1 in full. It may be set anew before
-        every draw.
+        How much the weights make up for it at the beginning of training: 0 not at all, 1 in full.
+        It grows linearly to 1 as the training budget is used.
 
-    Raises
-    ------
-    ValueError
-        If a parameter is out of range.
+    Notes
+    -----
+    A batch of B transitions has one from each of B equal parts of the sum of all priorities. The
+    batches of a rollout are all drawn with the priorities as they stand before it, and their TD
+    errors set the priorities after it. In the paper, priorities change after every batch: a smaller
+    `train_freq` of `ExperienceReplay` comes closer to that. Unlike in the paper's experiments, TD
+    errors are not clipped.
 
     References
     ----------
@@ -55,7 +57,8 @@ class PrioritizedBuffer(ReplayBuffer):
     >>> from skrl.base import Transitions
     >>> from skrl.runners import PrioritizedBuffer
     >>> steps = np.arange(5)
-    >>> buffer = PrioritizedBuffer(capacity=100, alpha=1.0, beta=1.0)
+    >>> buffer = PrioritizedBuffer(capacity=100, n_step_return=1, alpha=1.0)
+    >>> buffer.begin(discount_factor=1.0)
     >>> buffer.add(Transitions(steps, 0 * steps, 1.0 * steps, steps + 1, np.ones(5), steps > 3,
     ...                        steps < 0, env_ids=0 * steps))
     >>> rng = np.random.default_rng(0)
@@ -65,7 +68,7 @@ class PrioritizedBuffer(ReplayBuffer):
 
     From states 1 and 3 there is something to learn, from the others next to nothing:
 
-    >>> buffer.refresh(np.choose(batches.states, [0.0, 1.0, 0.0, -4.0, 0.0]))
+    >>> buffer.update_priorities(np.choose(batches.states, [0.0, 1.0, 0.0, -4.0, 0.0]))
     >>> batches = buffer.sample(rng, n_batches=1, batch_size=10)
     >>> batches.states
     array([[1, 1, 3, 3, 3, 3, 3, 3, 3, 3]])
@@ -74,22 +77,30 @@ class PrioritizedBuffer(ReplayBuffer):
           dtype=float32)
     """
 
+    needs_td_errors = True
+
+    _contents = (*ReplayBuffer._contents, "_largest", "_drawn")
+
     def __init__(
         self,
-        capacity: int,
-        n_step: int = 1,
-        discount_factor: float = 1.0,
+        capacity: int = 100_000,
+        n_step_return: int = 10,
         alpha: float = 0.6,
         beta: float = 0.4,
     ) -> None:
-        super().__init__(capacity, n_step, discount_factor)
-        for name, value in (("alpha", alpha), ("beta", beta)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {value}.")
+        super().__init__(capacity, n_step_return)
         self.alpha = alpha
         self.beta = beta
-        # Holds p_i^alpha, and 0 where no transition can be drawn.
-        self._tree = SumTree(capacity)
+
+    def begin(self, discount_factor: float) -> None:
+        """Forget everything, and get ready; see `Buffer.begin`."""
+        for name in ("alpha", "beta"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {value}.")
+        super().begin(discount_factor)
+        # p_i^alpha, and 0 where no transition can be drawn.
+        self._tree = SumTree(self.capacity)
         self._largest = 1.0  # p^alpha seen so far
         self._drawn = np.empty((0, 0), np.int64)  # the transitions drawn last, by their numbers
 
@@ -98,7 +109,7 @@ class PrioritizedBuffer(ReplayBuffer):
         """Bytes that the buffer takes when it is full."""
         return super().nbytes + self._tree.nbytes
 
-    def refresh(self, td_errors: Float[np.ndarray, "K B"]) -> None:
+    def update_priorities(self, td_errors: Float[np.ndarray, "K B"]) -> None:
         """Set the priorities of the transitions drawn last.
 
         Parameters
@@ -125,7 +136,7 @@ class PrioritizedBuffer(ReplayBuffer):
         self._largest = max(self._largest, priorities.max(initial=0).item())
 
     def _draw(
-        self, rng: Generator, n_batches: int, batch_size: int
+        self, rng: Generator, n_batches: int, batch_size: int, progress: float
     ) -> tuple[Int64[np.ndarray, "K B"], Float32[np.ndarray, "K B"]]:
         """Choose places by their priorities: one from each of B equal parts of their sum."""
         points = np.arange(batch_size) + rng.random((n_batches, batch_size))
@@ -133,18 +144,31 @@ class PrioritizedBuffer(ReplayBuffer):
         self._drawn = self._first + (places - self._first) % self.capacity
         priorities = self._tree.get(places)
         # w_i = (N P(i))^-beta / max_j w_j, where N and the sum of the priorities cancel out
-        weights = (priorities.min(axis=1, keepdims=True) / priorities) ** self.beta
+        beta = self.beta + (1 - self.beta) * progress
+        weights = (priorities.min(axis=1, keepdims=True) / priorities) ** beta
         return places, weights.astype(np.float32)
+
+    def state(self) -> State:
+        """Copy everything that is remembered; see `QFunction.state`."""
+        priorities = self._tree.get(np.arange(self.capacity))
+        return {**super().state(), "priorities": priorities}
+
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`."""
+        super().set_state(state)
+        self._tree = SumTree(self.capacity)
+        self._tree.set(np.arange(self.capacity), state["priorities"])
 
     def _write(
         self,
+        facts: dict[str, np.ndarray],
         frames: Int[np.ndarray, " m"],
         next_frames: Int[np.ndarray, " m"],
         **columns: np.ndarray,
     ) -> None:
         """Write transitions into the ring: new ones get a priority, those given up lose theirs."""
         first_before, n_before = self._first, self._n_added
-        super()._write(frames, next_frames, **columns)
+        super()._write(facts, frames, next_frames, **columns)
         # Most of those given up have been overwritten; some have only lost their frames.
         given_up = np.arange(max(first_before, self._n_added - self.capacity), self._first)
         self._tree.set(given_up % self.capacity, np.zeros(len(given_up)))

@@ -1,15 +1,18 @@
 """The memory of experience replay: a ring of the newest transitions."""
 
 from collections import deque
+from copy import copy
+from numbers import Integral
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int64
 from numpy.random import Generator
 
-from skrl.base import QFunction, Transitions
+from skrl.base import State, Transitions
+from skrl.runners.buffers.buffer import Buffer
 
-# All about a transition but its states stands together in memory, in 32 bytes: out of a large
-# buffer, looking up a place takes longer than all that is then done with what is found there.
+# The columns of a transition, but for its states, are neighbours in memory, in 32 bytes: in a large
+# buffer a look-up costs a cache miss, which takes longer than all that is done with the row.
 ROW = np.dtype(
     [
         ("actions", np.int64),
@@ -30,49 +33,44 @@ ROW = np.dtype(
 EXTRA_FRAMES = 0.03
 
 
-class ReplayBuffer:
+class ReplayBuffer(Buffer):
     """A ring buffer: keeps the newest `capacity` transitions, overwrites the oldest.
 
-    The successor of one transition is the state of a later one, so every observation ("frame") is
-    stored once, in its own dtype, and transitions point at two frames each. For images this halves
-    the memory.
-
-    What goes in are the single steps of the environments. What comes out are returns over
-    `n_step` steps: ``r + g r' + g^2 r'' + ...`` as reward, the product of the discounts as
-    discount, and the state after the last of these steps as next state. They are fewer steps where
-    the episode ends. A transition can be sampled as soon as the steps it needs have been added.
-
-    They are fewer steps as well where the agent explored: a return ends before the first action
-    that was not greedy, because what is earned from there on says nothing about acting well
+    The single steps of the environments go in. Returns over `n_step_return` steps come out:
+    ``r + g r' + g^2 r'' + ...`` as reward, the product of the discounts as discount, and the state
+    after the last of these steps as next state. The sum is shorter where the episode ends, and it
+    ends before an exploratory action: what is earned from there on says nothing about acting well
     (Watkins, 1989, "Learning from delayed rewards"; Sutton & Barto, 2018, section 12.10, on
-    Watkins's Q(lambda)). Give the Q function that the agent acts with as `qfunction`, or else all
-    actions count as greedy.
-
-    All memory is allocated once, with the first transitions, which tell shapes and dtypes.
-    (The operating system hands out the pages as they are first written.)
+    Watkins's Q(lambda)). A transition can be sampled once the steps it needs have been added.
 
     Parameters
     ----------
-    capacity : int
+    capacity : int, default=100_000
         Largest number of transitions.
-    n_step : int, default=1
-        Over how many steps rewards are summed up.
-    discount_factor : float, default=1.0
-        gamma, by which the discounts of all steps are multiplied.
-    qfunction : QFunction or None, default=None
-        Says which of the actions that are added were greedy. Steps are stored some time after they
-        were added: before the Q function changes, call `store`.
+    n_step_return : int, default=10
+        Over how many steps, at most, rewards are summed up before the bootstrap value,
+        ``r + gamma r' + ... + gamma^n max_a Q(s, a)``: news of a reward travels n times as fast
+        (Sutton & Barto, 2018, chapter 7; Hessel et al., 2018, "Rainbow").
+
+    Notes
+    -----
+    The successor of one transition is the state of a later one, so every observation ("frame") is
+    stored once, in its own dtype, and transitions point at two frames each. For images this halves
+    the memory. All memory is allocated with the first transitions, which tell shapes and dtypes;
+    the operating system hands out the pages as they are first written.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skrl.base import Transitions
+    >>> from skrl.runners import ReplayBuffer
     >>> def walk(first, last):  # earns 1 a step, from number to number
     ...     steps = np.arange(first, last)
     ...     never = np.zeros(len(steps), dtype=bool)
     ...     return Transitions(steps, 0 * steps, steps * 0 + 1.0, steps + 1, steps * 0 + 1.0,
     ...                        never, never, env_ids=0 * steps)
-    >>> buffer = ReplayBuffer(capacity=3, n_step=2, discount_factor=0.5)
+    >>> buffer = ReplayBuffer(capacity=3, n_step_return=2)
+    >>> buffer.begin(discount_factor=0.5)
     >>> buffer.add(walk(0, 4))
     >>> buffer.add(walk(4, 6))
     >>> len(buffer)
@@ -84,41 +82,50 @@ class ReplayBuffer:
     (1.5, 0.25)
     """
 
-    def __init__(
-        self,
-        capacity: int,
-        n_step: int = 1,
-        discount_factor: float = 1.0,
-        qfunction: QFunction | None = None,
-    ) -> None:
-        for name, value in (("capacity", capacity), ("n_step", n_step)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
+    # What the buffer consists of once it is used, by the names of the attributes.
+    _contents: tuple[str, ...] = (
+        "_rows",
+        "_frames",
+        "_n_added",
+        "_first",
+        "_n_frames",
+        "_waiting_frames",
+    )
+
+    def __init__(self, capacity: int = 100_000, n_step_return: int = 10) -> None:
         self.capacity = capacity
-        self.n_step = n_step
-        self.discount_factor = discount_factor
-        self.qfunction = qfunction
-        self._piece = max(
-            1, min(capacity // 32, 4096)
-        )  # how many steps, at most, are stored at a time
+        self.n_step_return = n_step_return
+
+    def begin(self, discount_factor: float) -> None:
+        """Forget everything, and get ready; see `Buffer.begin`."""
+        for name in ("capacity", "n_step_return"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
+        self._discount_factor = discount_factor
+        # How many steps, at most, are stored at a time.
+        self._piece = max(1, min(self.capacity // 32, 4096))
         self._rows = np.empty(0, ROW)
         self._frames = np.empty(0)
+        # Optional columns of the transitions, one array for each.
+        self._facts: dict[str, np.ndarray] = {}
         # What was drawn last, and the time before.
         self._sampled: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = {}, {}
         self._n_added = 0  # transitions, ever
         self._first = 0  # number of the oldest transition that is still there
         self._n_frames = 0  # frames, ever
-        # Steps on their way in: added, but not stored; or waiting for the steps after them.
-        self._incoming: list[Transitions] = []
-        self._n_incoming = 0
-        self._pending: Transitions | None = None
-        self._pending_frames = np.empty(0, np.int64)
-        self._pending_greedy = np.empty(0, np.bool_)
-        # What came in together: (number of its last transition + 1, number of its first frame).
+        # Steps that were added and are not stored yet.
+        self._added: list[Transitions] = []
+        self._n_unstored = 0
+        # Steps whose frames are stored, and which wait for the steps after them.
+        self._waiting: Transitions | None = None
+        self._waiting_frames = np.empty(0, np.int64)
+        # What was stored together: (number of its last transition + 1, number of its first frame).
         self._blocks: deque[tuple[int, int]] = deque()
 
     def __len__(self) -> int:
-        """Number of transitions that are stored."""
+        """Number of transitions that can be drawn."""
+        self._flush()
         return self._n_added - self._first
 
     @property
@@ -127,80 +134,56 @@ class ReplayBuffer:
         return self._rows.nbytes + self._frames.nbytes
 
     def add(self, transitions: Transitions) -> None:
-        """Store steps of the environments.
-
-        Parameters
-        ----------
-        transitions : Transitions
-            Of batch shape (m,): one or more steps of every environment, oldest first.
-        """
+        """Store steps of the environments; see `Buffer.add`."""
         if not len(self._rows):
             self._allocate(transitions)
         # Storing many steps at once costs little more than storing one.
-        self._incoming.append(transitions)
-        self._n_incoming += len(transitions.actions)
-        if self._n_incoming + len(transitions.actions) > self._piece:
-            self.store()
+        self._added.append(transitions)
+        self._n_unstored += len(transitions.actions)
+        if self._n_unstored + len(transitions.actions) > self._piece:
+            self._flush()
 
-    def cut(self) -> None:
-        """Note that what is added next does not continue what was added before."""
-        self.store()
-        if self._pending is not None and len(self._pending):
-            self._store(self._pending, self._pending_frames, self._pending_greedy, is_cut=True)
+    def end_episode(self) -> None:
+        """Learn that what is added next does not continue what was added before."""
+        self._flush()
+        if self._waiting is not None and len(self._waiting):
+            self._store(self._waiting, self._waiting_frames, is_end=True)
 
-    def store(self) -> None:
-        """Store what was added: call it before the Q function changes."""
-        if not self._incoming:
+    def _flush(self) -> None:
+        """Store what was added."""
+        if not self._added:
             return
-        steps = Transitions.concatenate(self._incoming)
-        steps.discounts *= self.discount_factor
-        self._incoming, self._n_incoming = [], 0
-        greedy = self._were_greedy(steps)
-        # In pieces, so that a piece never overwrites frames of its own.
+        steps = Transitions.concatenate(self._added)
+        steps.discounts *= self._discount_factor
+        self._added, self._n_unstored = [], 0
+        # In pieces, so that a piece never overwrites its own frames.
         for first in range(0, len(steps), self._piece):
             piece = steps[first : first + self._piece]
             frames = self._store_frames(piece.states)
-            is_greedy = greedy[first : first + self._piece]
-            if self._pending is not None and len(self._pending):
-                piece = Transitions.concatenate([self._pending, piece])
-                frames = np.concatenate([self._pending_frames, frames])
-                is_greedy = np.concatenate([self._pending_greedy, is_greedy])
-            self._store(piece, frames, is_greedy, is_cut=False)
+            if self._waiting is not None and len(self._waiting):
+                piece = Transitions.concatenate([self._waiting, piece])
+                frames = np.concatenate([self._waiting_frames, frames])
+            self._store(piece, frames, is_end=False)
 
-    def _were_greedy(self, steps: Transitions) -> Bool[np.ndarray, " m"]:
-        """Whether the actions were the best known ones, or as good as these."""
-        if self.qfunction is None or self.n_step == 1:
-            return np.ones(len(steps), dtype=bool)
-        values = self.qfunction.values(steps.states)
-        chosen = np.take_along_axis(values, steps.actions[:, np.newaxis], axis=1)[:, 0]
-        # Q(s, a) = max_b Q(s, b)
-        is_greedy: np.ndarray = chosen >= values.max(axis=1)
-        return is_greedy
-
-    def _store(
-        self,
-        steps: Transitions,
-        frames: Int[np.ndarray, " m"],
-        is_greedy: Bool[np.ndarray, " m"],
-        is_cut: bool,
-    ) -> None:
-        """Store the transitions whose steps are all there; the others stay pending."""
-        # One environment after the other, each in the order of time.
+    def _store(self, steps: Transitions, frames: Int[np.ndarray, " m"], is_end: bool) -> None:
+        """Store the transitions whose steps are all there; the others keep waiting."""
+        # Sorted by environment, then by time.
         assert steps.env_ids is not None
         by_env = np.argsort(steps.env_ids, kind="stable")
-        env_ids = steps.env_ids[by_env]
-        steps, frames, is_greedy = steps.take(by_env), frames[by_env], is_greedy[by_env]
+        steps, frames = steps.take(by_env), frames[by_env]
+        assert steps.env_ids is not None
         ended = steps.terminated | steps.truncated
         # Is the row after this one the next step of the same episode?
         continues = np.zeros(len(ended), dtype=bool)
-        continues[:-1] = (env_ids[1:] == env_ids[:-1]) & ~ended[:-1]
+        continues[:-1] = (steps.env_ids[1:] == steps.env_ids[:-1]) & ~ended[:-1]
 
-        # A return goes on with the next step, if that is greedy.
+        # A return includes the next step if that is greedy.
         goes_on = continues.copy()
-        goes_on[:-1] &= is_greedy[1:]
-        last, rewards, discounts = n_step_returns(steps, goes_on, self.n_step)
-        # The state after row j is that of row j + 1, or a frame of its own at the end.
-        own_frame = ended | (is_cut & ~continues)
+        if steps.is_greedy is not None:
+            goes_on[:-1] &= steps.is_greedy[1:]
+        last, rewards, discounts = n_step_returns(steps, goes_on, self.n_step_return)
+        # The state after row j is that of row j + 1, or its own frame at the end.
+        own_frame = ended | (is_end & ~continues)
         next_frames = np.empty_like(frames)
         next_frames[:-1] = frames[1:]
         next_frames[own_frame] = self._store_frames(steps.next_states[own_frame])
@@ -209,6 +192,7 @@ class ReplayBuffer:
         complete, rest = np.flatnonzero(is_complete), np.flatnonzero(~is_complete)
         last = last[complete]
         self._write(
+            {name: getattr(steps, name)[last] for name in self._facts},
             frames[complete],
             next_frames[last],
             actions=steps.actions[complete],
@@ -217,35 +201,16 @@ class ReplayBuffer:
             terminated=steps.terminated[last],
             truncated=steps.truncated[last],
         )
-        self._pending, self._pending_frames = steps.take(rest), frames[rest]
-        self._pending_greedy = is_greedy[rest]
+        self._waiting, self._waiting_frames = steps.take(rest), frames[rest]
 
-    def sample(self, rng: Generator, n_batches: int, batch_size: int) -> Transitions:
-        """Draw transitions uniformly, with replacement.
-
-        Parameters
-        ----------
-        rng : numpy.random.Generator
-            Source of randomness.
-        n_batches, batch_size : int
-            K and B.
-
-        Returns
-        -------
-        Transitions
-            Of batch shape (K, B). Its arrays are reused by the next call but one: what is drawn
-            may still be learned while the next batches are drawn.
-
-        Raises
-        ------
-        ValueError
-            If nothing is there to draw from.
-        """
-        self.store()
+    def sample(
+        self, rng: Generator, n_batches: int, batch_size: int, progress: float = 1.0
+    ) -> Transitions:
+        """Draw transitions uniformly, with replacement; see `Buffer.sample`."""
         if not len(self):
             raise ValueError("The replay buffer is empty: add transitions before sampling.")
         self._sampled = self._sampled[::-1]
-        places, weights = self._draw(rng, n_batches, batch_size)
+        places, weights = self._draw(rng, n_batches, batch_size, progress)
         rows = self._take("rows", self._rows, places)
         return Transitions(
             states=self._take("states", self._frames, rows["state_slots"]),
@@ -256,10 +221,11 @@ class ReplayBuffer:
             terminated=rows["terminated"],
             truncated=rows["truncated"],
             weights=weights,
+            **{name: self._take(name, array, places) for name, array in self._facts.items()},
         )
 
     def _draw(
-        self, rng: Generator, n_batches: int, batch_size: int
+        self, rng: Generator, n_batches: int, batch_size: int, progress: float
     ) -> tuple[Int64[np.ndarray, "K B"], Float[np.ndarray, "K B"] | None]:
         """Choose places among the rows, and the weights of what stands there."""
         places = rng.integers(self._first, self._n_added, size=(n_batches, batch_size))
@@ -280,10 +246,14 @@ class ReplayBuffer:
         self._rows = np.empty(self.capacity, ROW)
         env_ids = transitions.env_ids
         n_envs = len(transitions) if env_ids is None else int(env_ids.max()) + 1
-        n_extra = (self.n_step + 1) * n_envs + self._piece
+        n_extra = (self.n_step_return + 1) * n_envs + self._piece
         n_frames = int(self.capacity * (1 + EXTRA_FRAMES)) + n_extra
         states = transitions.states
         self._frames = np.empty((n_frames, *states.shape[1:]), states.dtype)
+        for name in ("next_action_masks", "next_probabilities"):
+            facts = getattr(transitions, name)
+            if facts is not None:
+                self._facts[name] = np.empty((self.capacity, *facts.shape[1:]), facts.dtype)
 
     def _store_frames(self, states: np.ndarray) -> Int[np.ndarray, " m"]:
         """Write observations into the ring of frames; number them."""
@@ -295,6 +265,7 @@ class ReplayBuffer:
 
     def _write(
         self,
+        facts: dict[str, np.ndarray],
         frames: Int[np.ndarray, " m"],
         next_frames: Int[np.ndarray, " m"],
         **columns: np.ndarray,
@@ -305,6 +276,8 @@ class ReplayBuffer:
         places = _places(self._n_added, len(frames), self.capacity)
         for name, values in columns.items():
             self._rows[name][places] = values
+        for name, values in facts.items():
+            self._facts[name][places] = values
         self._n_added += len(frames)
         self._first = max(self._first, self._n_added - self.capacity)
 
@@ -312,6 +285,26 @@ class ReplayBuffer:
             self._blocks.append((self._n_added, int(frames.min())))
         while self._blocks and self._blocks[0][1] < self._n_frames - len(self._frames):
             self._first = max(self._first, self._blocks.popleft()[0])
+
+    def state(self) -> State:
+        """Copy everything that is remembered; see `QFunction.state`."""
+        self._flush()
+        return {
+            "contents": {name: copy(getattr(self, name)) for name in self._contents},
+            "facts": {name: array.copy() for name, array in self._facts.items()},
+            "waiting": None if self._waiting is None else self._waiting.to_dict(),
+            "blocks": list(self._blocks),
+        }
+
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`."""
+        for name, value in state["contents"].items():
+            setattr(self, name, copy(value))
+        self._facts = {name: array.copy() for name, array in state["facts"].items()}
+        waiting = state["waiting"]
+        self._waiting = None if waiting is None else Transitions(**waiting)
+        self._blocks = deque((end, frame) for end, frame in state["blocks"])
+        self._added, self._n_unstored = [], 0
 
 
 def _places(first: int, m: int, size: int) -> slice | Int[np.ndarray, " m"]:
@@ -322,7 +315,7 @@ def _places(first: int, m: int, size: int) -> slice | Int[np.ndarray, " m"]:
 
 
 def n_step_returns(
-    steps: Transitions, continues: Bool[np.ndarray, " m"], n_step: int
+    steps: Transitions, continues: Bool[np.ndarray, " m"], n_step_return: int
 ) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """Sum up rewards over several steps.
 
@@ -332,7 +325,7 @@ def n_step_returns(
         Single steps of batch shape (m,), every episode's in a row.
     continues : bool ndarray of shape (m,)
         Whether the next row is the next step of the same episode, and is to be summed up.
-    n_step : int
+    n_step_return : int
         Over how many steps at most.
 
     Returns
@@ -346,7 +339,7 @@ def n_step_returns(
     rows = np.arange(m)
     # The last row of an episode is the next one that does not continue.
     ends = np.minimum.accumulate(np.where(continues, m, rows)[::-1])[::-1]
-    last = np.minimum(rows + n_step - 1, ends)
+    last = np.minimum(rows + n_step_return - 1, ends)
     single_rewards = steps.rewards.astype(np.float32)
     single_discounts = steps.discounts.astype(np.float32)
     within = np.where(continues, single_discounts, 0)
@@ -354,11 +347,11 @@ def n_step_returns(
     rewards, discounts = np.zeros_like(single_rewards), np.zeros_like(within)
     # What the k-th reward counts: the product of the k discounts before it, and 0 after the end.
     weights = np.ones_like(within)
-    for k in range(min(n_step, m)):
+    for k in range(min(n_step_return, m)):
         # G = r + g r' + g g' r'' + ..., and the discount after an end on the way
         rewards[: m - k] += weights[: m - k] * single_rewards[k:]
         discounts[: m - k] += weights[: m - k] * ending[k:]
         weights[: m - k] *= within[k:]
-    # ... or after n_step steps without an end
+    # ... or after n_step_return steps without an end
     discounts += weights
     return last, rewards, discounts

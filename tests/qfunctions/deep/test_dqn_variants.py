@@ -6,7 +6,7 @@ from gymnasium import spaces
 from sklearn.base import clone
 
 from skrl import DQN, QRDQN
-from skrl.qfunctions.deep.learner import tf
+from skrl.qfunctions.deep.tensorflow import tf
 from worlds import make_transitions
 
 SPACE = spaces.Box(-np.inf, np.inf, (4,), np.float32)
@@ -98,27 +98,28 @@ def test_variants_learn_the_mean_reward_of_each_action(variant):
     np.testing.assert_allclose(qfunction.values(STATES).mean(axis=0), [-1, 2], atol=0.1)
 
 
-@pytest.mark.parametrize("target_update_freq", [1, 3])
-def test_soft_updates_follow_slowly(target_update_freq):
+@pytest.mark.parametrize("target_update_interval", [1, 3])
+def test_soft_updates_follow_slowly(target_update_interval):
     """theta' <- (1 - tau) theta' + tau theta, against the same updates made one by one."""
     batches = make_transitions(np.random.default_rng(0), (6, 16))
-    qfunction = DQN((8,), tau=0.25, target_update_freq=target_update_freq)
+    qfunction = DQN((8,), tau=0.25, target_update_interval=target_update_interval)
     qfunction.build(SPACE, 2, random_state=0)
-    learner = qfunction._learner
     target = [w.copy() for w in qfunction.weights_]
     for k in range(6):
         qfunction.update(batches[k])
-        if (k + 1) % target_update_freq == 0:
+        if (k + 1) % target_update_interval == 0:
             pairs = zip(target, qfunction.weights_, strict=True)
             target = [0.75 * old + 0.25 * new for old, new in pairs]
-        for found, expected in zip(learner.target_model.get_weights(), target, strict=True):
+        for found, expected in zip(qfunction.state()["target_weights"], target, strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("target_update_freq", [1, 4])
-def test_a_stretch_with_many_target_updates_equals_its_updates_one_by_one(target_update_freq):
+@pytest.mark.parametrize("target_update_interval", [1, 4])
+def test_updates_with_many_target_updates_in_one_call_equal_those_one_by_one(
+    target_update_interval,
+):
     batches = make_transitions(np.random.default_rng(0), (6, 16))
-    variant = DQN((8,), tau=0.25, target_update_freq=target_update_freq, scale_states=False)
+    variant = DQN((8,), tau=0.25, target_update_interval=target_update_interval, scale_states=False)
     one_by_one = clone(variant).build(SPACE, 2, random_state=0)
     for k in range(6):
         one_by_one.update(batches[k])
@@ -130,10 +131,10 @@ def test_a_stretch_with_many_target_updates_equals_its_updates_one_by_one(target
 
 def test_soft_updates_of_a_resting_target_network():
     batches = make_transitions(np.random.default_rng(0), (16, 8))
-    qfunction = DQN((8,), tau=0.5, target_update_freq=16).build(SPACE, 2, random_state=0)
+    qfunction = DQN((8,), tau=0.5, target_update_interval=16).build(SPACE, 2, random_state=0)
     first = [w.copy() for w in qfunction.weights_]
     qfunction.update(batches)
-    found = qfunction._learner.target_model.get_weights()
+    found = qfunction.state()["target_weights"]
     for target, old, new in zip(found, first, qfunction.weights_, strict=True):
         np.testing.assert_allclose(target, 0.5 * old + 0.5 * new, rtol=1e-5, atol=1e-6)
 

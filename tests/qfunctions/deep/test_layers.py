@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from skrl.qfunctions.deep.layers import FewOutputs
-from skrl.qfunctions.deep.learner import keras
+from skrl.qfunctions.deep.tensorflow import keras
 
 
 @pytest.mark.parametrize("units", [1, 2, 4])

@@ -28,6 +28,7 @@ from skrl import (
 from skrl.base import Transitions
 from skrl.qfunctions.regressors.regressor import RegressorQFunction
 from skrl.qfunctions.regressors.tile_coding import TileCoding
+from skrl.runners import ReplayBuffer
 from worlds import make_transitions
 
 GAMMA = 0.9
@@ -154,6 +155,34 @@ def test_errors_are_those_before_the_update():
     np.testing.assert_allclose(qfunction.update(transitions), targets - before, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(8,), (1, 8)])
+@pytest.mark.parametrize(
+    ("facts", "bootstrap"),
+    [
+        ({}, 9.0),
+        ({"next_action_masks": [True, True, False]}, 5.0),
+        ({"next_action_masks": [False, True, False]}, 4.0),
+        ({"next_probabilities": [0.0, 1.0, 0.0]}, 4.0),
+        ({"next_probabilities": [0.5, 0.25, 0.25]}, 2.5 + 1.0 + 2.25),
+    ],
+)
+@pytest.mark.parametrize("estimator", [linear(1.0), DecisionTreeRegressor()])
+def test_the_bootstrap_value_knows_the_facts(shape, facts, bootstrap, estimator):
+    qfunction = build(estimator, Discrete(2), n_actions=3)
+    values = np.array([5.0, 4.0, 9.0])
+    known = every_step(np.ones((2, 3), int), np.tile(values, (2, 1)), np.ones((2, 3), bool))
+    qfunction.update(known)  # in both states the actions are worth 5, 4 and 9
+    transitions = known[np.zeros(shape, dtype=int)]
+    transitions.discounts = np.full(shape, 0.5)
+    for name, fact in facts.items():
+        setattr(transitions, name, np.tile(fact, (*shape, 1)))
+    td_errors = qfunction.update(transitions)
+    np.testing.assert_allclose(td_errors, np.full(shape, 0.5 * bootstrap), atol=1e-12)
+    np.testing.assert_allclose(
+        qfunction.values(np.array([0])), [[5.0 + 0.5 * bootstrap, 4.0, 9.0]], atol=1e-12
+    )
+
+
 @pytest.mark.parametrize("estimator", [linear(0.01), DecisionTreeRegressor(max_depth=3)])
 def test_k_updates_in_one_call_are_k_calls(estimator):
     transitions = batch((4, 32))
@@ -193,7 +222,7 @@ def test_weights_weigh(estimator):
     ("estimator", "starts_afresh"),
     [(linear(0.01), False), (make_pipeline(linear(0.01)), True), (forest(), True)],
 )
-def test_only_an_incremental_regressor_goes_on_with_what_it_knows(estimator, starts_afresh):
+def test_only_an_incremental_regressor_continues_from_what_it_knows(estimator, starts_afresh):
     last = batch(seed=1)
     last.discounts[:] = 0  # what was known does not count in the targets
     both, last_only = build(estimator), build(estimator)
@@ -249,7 +278,7 @@ def test_encoded_states_are_the_features():
     assert qfunction.encode(np.array([2])).tolist() == [[0.0, 0.0, 1.0]]
 
 
-# A good citizen
+# Seeds, files and states
 
 
 def bits(qfunction, states):
@@ -295,15 +324,32 @@ def test_pickles_and_goes_on_the_same(estimator):
 
 
 @pytest.mark.parametrize("estimator", [forest(), linear(0.01)])
-def test_a_snapshot_is_restored_any_number_of_times(estimator):
-    qfunction = learned(0, estimator)
+def test_learning_goes_on_from_a_state(estimator):
+    """In the same Q function, and in one with other seeds."""
+    qfunction, other = learned(0, estimator), learned(1, estimator)
     states = batch(space=BOUNDED).next_states
-    before, snapshot = bits(qfunction, states), qfunction.snapshot()
-    for seed in (3, 4):
-        qfunction.update(batch(space=BOUNDED, seed=seed))
-        assert bits(qfunction, states) != before
-        qfunction.restore(snapshot)
-        assert bits(qfunction, states) == before
+    before, state = bits(qfunction, states), qfunction.state()
+    qfunction.update(batch(space=BOUNDED, seed=3))
+    after = bits(qfunction, states)
+    assert after != before
+    for one in (qfunction, other):
+        one.set_state(state)
+        assert bits(one, states) == before
+        one.update(batch(space=BOUNDED, seed=3))
+        assert bits(one, states) == after
+
+
+@pytest.mark.parametrize(
+    "other", [build(linear(), n_actions=3), build(linear(), BOUNDED)], ids=["actions", "inputs"]
+)
+def test_other_states_are_refused(other):
+    qfunction = build(linear(0.01))
+    qfunction.update(batch())
+    before = bits(qfunction, batch().states)
+    for state in (other.state(), {}):
+        with pytest.raises(ValueError, match="Use"):
+            qfunction.set_state(state)
+    assert bits(qfunction, batch().states) == before
 
 
 def test_build_forgets():
@@ -324,26 +370,24 @@ def test_nested_parameters():
 
 ONLINE = SimpleRunner()
 BATCHES = ExperienceReplay(
-    batch_size=1_000, train_freq=512, gradient_steps=10, learning_starts=512, n_step=1
+    ReplayBuffer(n_step_return=1),
+    batch_size=1_000,
+    train_freq=512,
+    gradient_steps=10,
+    learning_starts=512,
 )
 
 
 @pytest.mark.parametrize(
     ("estimator", "runner"), [(linear(0.2), ONLINE), (DecisionTreeRegressor(), BATCHES)]
 )
-def test_an_agent_learns_with_it(estimator, runner):
+def test_it_learns_a_world(estimator, runner):
     # Random actions see all states: of those that a batch has not seen, a tree knows nothing.
-    agent = QLearningAgent(
-        RegressorQFunction(estimator),
-        RandomPolicy(),
-        runner,
-        n_steps=4_096,
-        n_evaluations=0,
-        random_state=0,
-    )
-    agent.fit(GymEnvironment("skrl/CircularWorld-v0", n_envs=32))
+    environment = GymEnvironment("skrl/CircularWorld-v0", n_envs=32)
+    qfunction = build(estimator, environment.state_space, environment.n_actions)
+    runner.run(environment, qfunction, RandomPolicy(), n_steps=4_096, rng=0)
     # To the right, stay, to the left.
-    assert agent.predict(np.arange(-5, 6)).tolist() == [2] * 5 + [1] + [0] * 5
+    assert qfunction.values(np.arange(11)).argmax(axis=1).tolist() == [2] * 5 + [1] + [0] * 5
 
 
 # Errors
@@ -359,7 +403,7 @@ def test_an_agent_learns_with_it(estimator, runner):
         (linear(), linear(), "transformer.*got SGDRegressor"),
     ],
 )
-def test_what_is_no_regressor_or_transformer_is_refused(estimator, features, message):
+def test_other_estimators_are_refused(estimator, features, message):
     with pytest.raises(TypeError, match=message):
         build(estimator, features=features)
 
@@ -370,7 +414,7 @@ def test_nothing_works_before_build():
         lambda: qfunction.values(states),
         lambda: qfunction.encode(states),
         lambda: qfunction.update(batch()),
-        qfunction.snapshot,
+        qfunction.state,
     ):
         with pytest.raises(NotFittedError, match="build"):
             call()

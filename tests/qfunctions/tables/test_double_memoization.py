@@ -5,7 +5,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from test_memoization import GAMMA, PLAIN, batch, random_batch
+from test_memoization import GAMMA, PLAIN, batch, random_batch, with_facts
 
 from skrl.environments.worlds import MaximizationBias
 from skrl.environments.worlds.maximization_bias import A, B
@@ -49,6 +49,30 @@ def test_the_other_table_values_the_action_that_is_best_in_the_updated_one():
             updated.append(first_changed)
     assert updated[::2] == updated[1::2]  # alone or in a batch, the same coin
     assert {*updated} == {False, True}
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1)])
+@pytest.mark.parametrize(
+    ("facts", "by_first", "by_second"),
+    [
+        ({"masks": [1, 1, 1]}, 5.0, 3.0),
+        ({"masks": [0, 1, 1]}, 9.0, 3.0),  # table 1 chooses action 1, as table 2 does
+        ({"masks": [1, 0, 1]}, 5.0, 4.0),
+        ({"probabilities": [0.0, 1.0, 0.0]}, 9.0, 3.0),
+        ({"probabilities": [0.5, 0.25, 0.25]}, 2.5 + 2.25, 2.0 + 0.75),
+    ],
+)
+def test_the_bootstrap_value_knows_the_facts(shape, facts, by_first, by_second):
+    first, second = [[0.0] * 3, [4.0, 3.0, 0.0]], [[0.0] * 3, [5.0, 9.0, 0.0]]
+    seen = set()
+    for seed in range(20):
+        qfunction = filled(first, second, seed, learning_rate=1.0)
+        td_error = qfunction.update(with_facts(shape, **facts)).item()
+        changed = qfunction.tables_[:, 0, 1]
+        np.testing.assert_array_equal(changed, [td_error, 0.0] if changed[0] else [0.0, td_error])
+        assert td_error == 1.0 + 0.5 * (by_first if changed[0] else by_second)
+        seen.add(bool(changed[0]))
+    assert seen == {False, True}
 
 
 def test_values_are_the_mean_of_both_tables():
@@ -154,21 +178,40 @@ def test_the_random_state_decides():
     assert (tables[0] != tables[2]).any()
 
 
-@pytest.mark.parametrize("space", [Discrete(9), Box(0, 9, ())])
-def test_snapshot_pickle_and_build(space):
-    qfunction = double(space, learning_rate_decay=0.1)
+@pytest.mark.parametrize("space", [Discrete(9), Box(0, 9, ()), Discrete(10**9)])
+def test_state_pickle_and_build(space):
+    qfunction, other = (double(space, seed=seed, learning_rate_decay=0.1) for seed in (0, 1))
     qfunction.update(random_batch((10,)))
-    snapshot, before = qfunction.snapshot(), qfunction.tables_.copy()
-    qfunction.update(random_batch((10,), seed=1, n_states=9))
-    assert qfunction.tables_.shape != before.shape or (qfunction.tables_ != before).any()
-    qfunction.restore(snapshot)
-    np.testing.assert_array_equal(qfunction.tables_, before)
+    state, before = qfunction.state(), qfunction.tables_.copy()
+    learned = []
+    for one in (qfunction, qfunction, other):  # the coin continues as well
+        one.set_state(state)
+        np.testing.assert_array_equal(one.tables_, before)
+        one.update(random_batch((3, 10), seed=1, n_states=9))
+        learned.append(one.tables_)
+    np.testing.assert_array_equal(learned[1], learned[0])
+    np.testing.assert_array_equal(learned[2], learned[0])
     copy = pickle.loads(pickle.dumps(qfunction))
     for q in (copy, qfunction):
         q.update(random_batch((3, 10), seed=2))
     np.testing.assert_array_equal(copy.tables_, qfunction.tables_)
     qfunction.build(space, 3, 0)
     assert not qfunction.tables_.any()
+
+
+def test_other_states_are_refused():
+    qfunction = double()
+    of_one_table = MemoizationQFunction(**PLAIN).build(Discrete(7), 3, 0).state()
+    coin = {"rng": qfunction.state()["rng"]}
+    of_mt19937 = {"rng": np.random.MT19937(0).state}
+    for other in (
+        of_one_table,
+        {**of_one_table, **coin},
+        double(n_actions=2).state(),
+        {**qfunction.state(), **of_mt19937},
+    ):
+        with pytest.raises(ValueError, match="state"):
+            qfunction.set_state(other)
 
 
 def test_clone():
@@ -215,7 +258,7 @@ def share_of_left(qfunction_class, n_runs, n_episodes, seed):
 
     def learn(runs, state):
         states = 2 * runs + state
-        actions = policy.decide(states, qfunction, 0.0, rng)
+        actions = policy.decide(states, qfunction, 0.0, rng).actions
         steps = []
         for action in actions:
             world.reset()

@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from skrl.base import Transitions
+from skrl.qfunctions.tables.double_memoization import DoubleMemoizationQFunction
 from skrl.qfunctions.tables.memoization import MemoizationQFunction
 
 GAMMA = 0.9
@@ -147,6 +148,57 @@ def test_value_iteration_on_a_chain():
         np.testing.assert_allclose(qfunction.update(transitions), 0, atol=1e-12)
 
 
+# Facts that the transitions know: allowed actions, and probabilities of the next ones
+
+
+def with_facts(shape, masks=None, probabilities=None):
+    """Copies of one transition: action 1 of state 0 earns 1 and leads to state 1, worth half."""
+    transitions = batch([0], [1], [1.0], [1], [0.5])[np.zeros(shape, dtype=int)]
+    if masks is not None:
+        transitions.next_action_masks = np.tile(np.array(masks, dtype=bool), (*shape, 1))
+    if probabilities is not None:
+        transitions.next_probabilities = np.tile(np.array(probabilities), (*shape, 1))
+    return transitions
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (1, 1), (1, 3)])
+@pytest.mark.parametrize(
+    ("facts", "bootstrap"),
+    [
+        ({}, 9.0),
+        ({"masks": [1, 1, 1]}, 9.0),
+        ({"masks": [1, 1, 0]}, 5.0),
+        ({"masks": [0, 1, 0]}, 4.0),
+        ({"probabilities": [0.0, 1.0, 0.0]}, 4.0),
+        ({"probabilities": [0.5, 0.25, 0.25]}, 2.5 + 1.0 + 2.25),
+        ({"masks": [1, 1, 0], "probabilities": [0.5, 0.5, 0.0]}, 4.5),
+    ],
+)
+def test_the_bootstrap_value_knows_the_facts(shape, facts, bootstrap):
+    qfunction = filled_table([[0.0, 2.0, 0.0], [5.0, 4.0, 9.0]], learning_rate=0.125)
+    td_errors = qfunction.update(with_facts(shape, **facts))
+    td_error = 1.0 + 0.5 * bootstrap - 2.0
+    np.testing.assert_array_equal(td_errors, np.full(shape, td_error))
+    n = np.prod(shape)
+    np.testing.assert_array_equal(qfunction.table_[0], [0.0, 2.0 + n * 0.125 * td_error, 0.0])
+
+
+def test_k_batches_have_their_own_facts():
+    qfunction = filled_table([[0.0, 0.0], [5.0, 4.0], [1.0, 7.0]], learning_rate=1.0)
+    transitions = batch([[0], [0]], [[0], [1]], [[0.0], [0.0]], [[1], [2]], [[1.0], [1.0]])
+    transitions.next_action_masks = np.array([[[False, True]], [[True, False]]])
+    qfunction.update(transitions)
+    np.testing.assert_array_equal(qfunction.table_[0], [4.0, 1.0])
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_at_the_end_of_an_episode_no_action_need_be_allowed(n):
+    qfunction = filled_table([[2.0], [3.0]])
+    transitions = batch([0, 1], [0, 0], [1.0, 1.0], [1, 1], [0.0, 0.0])[:n]
+    transitions.next_action_masks = np.zeros((n, 1), dtype=bool)
+    np.testing.assert_array_equal(qfunction.update(transitions), [-1.0, -2.0][:n])
+
+
 # Step sizes that decay with the number of updates
 
 
@@ -267,8 +319,8 @@ def test_one_transition_alone_or_in_a_batch_of_one(dtype, learning_rate, decay, 
     if weighted:
         transitions.weights = np.random.default_rng(1).random(500).astype(dtype)
     for i in range(500):
-        one = transitions[i : i + 1]
-        np.testing.assert_array_equal(alone.update(one), in_batch._update_many(one))
+        td_errors = in_batch.update(transitions[[[i]]])  # of batch shape (1, 1)
+        np.testing.assert_array_equal(alone.update(transitions[i : i + 1]), td_errors[0])
     np.testing.assert_array_equal(alone.table_, in_batch.table_)
     assert alone.table_.any()
 
@@ -338,13 +390,45 @@ def test_only_states_learned_from_are_remembered_in_order_of_their_first_visit()
     np.testing.assert_array_equal(qfunction.values(states), [[2.0], [2.0], [2.0], [0.0]])
 
 
-def test_many_states_one_after_the_other():
+def test_many_states_in_sequence():
     qfunction = table(Box(-1e9, 1e9, ()), n_actions=1, learning_rate=1.0, initial_value=7.0)
     for i in range(100):
         state = np.array([i], dtype=np.float32)
         qfunction.update(batch(state, [0], [float(i)], state, [0.0]))
     np.testing.assert_array_equal(qfunction.table_[:, 0], np.arange(100))
     np.testing.assert_array_equal(qfunction.values(np.array([-1.0], np.float32)), [[7.0]])
+
+
+@pytest.mark.parametrize("shape", [(1,), (20,), (3, 20)])
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_a_huge_discrete_space_gets_its_rows_on_demand(shape, decay):
+    small, huge = (
+        table(Discrete(7), learning_rate_decay=decay),
+        table(Discrete(10**9), learning_rate_decay=decay),
+    )
+    far = 10**9 - 7
+    for seed in range(10):
+        transitions = random_batch(shape, seed=seed)
+        expected = small.update(transitions)
+        transitions.states = transitions.states + far
+        transitions.next_states = transitions.next_states + far
+        np.testing.assert_array_equal(huge.update(transitions), expected)
+    np.testing.assert_array_equal(huge.values(far + np.arange(7)), small.table_)
+    assert len(huge.table_) <= 7
+    assert not huge.values(np.array([5])).any()
+    state = pickle.dumps(huge.state())
+    assert len(state) < 10_000
+    copy = table(Discrete(10**9), learning_rate_decay=decay)
+    copy.set_state(pickle.loads(state))
+    np.testing.assert_array_equal(copy.values(far + np.arange(7)), small.table_)
+    for states in ([10**9], [-1], [0, 10**9]):
+        with pytest.raises(ValueError, match=r"integers in \[0, 1000000000\), got"):
+            huge.values(np.array(states))
+
+
+@pytest.mark.parametrize(("n", "n_rows"), [(2_500_000, 2_500_000), (2_500_001, 0)])
+def test_up_to_ten_million_entries_all_rows_are_there(n, n_rows):
+    assert table(Discrete(n), n_actions=4).table_.shape == (n_rows, 4)
 
 
 def test_equal_states_are_the_same_state():
@@ -375,40 +459,75 @@ def test_states_of_a_small_dtype_do_not_overflow():
 # An estimator
 
 
-@pytest.mark.parametrize("space", [Discrete(7), Box(0, 9, ())])
-@pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_snapshot_and_restore(space, decay):
-    qfunction = table(space, learning_rate_decay=decay)
-    first, second = random_batch((10,), seed=0), random_batch((10,), seed=1, n_states=9)
-    if isinstance(space, Discrete):
-        second = random_batch((10,), seed=1)
-    qfunction.update(first)
-    states = np.arange(7)
-    before, rows_before = qfunction.values(states), qfunction.table_.copy()
-    snapshot = qfunction.snapshot()
-    for _ in range(2):  # a snapshot may be used more than once
-        qfunction.update(second)
-        assert (qfunction.values(states) != before).any()
-        qfunction.restore(snapshot)
-        np.testing.assert_array_equal(qfunction.values(states), before)
-        np.testing.assert_array_equal(qfunction.table_, rows_before)
+@pytest.mark.parametrize("space", [Discrete(9), Box(0, 9, ()), Box(-9, 9, (2,)), Discrete(10**9)])
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_learning_goes_on_from_a_state(space, decay):
+    def on(space, transitions):
+        if space.shape:
+            transitions.states = np.stack([transitions.states] * 2, axis=-1)
+            transitions.next_states = np.stack([transitions.next_states] * 2, axis=-1)
+        return transitions
+
+    qfunction, other = (table(space, learning_rate_decay=decay) for _ in range(2))
+    qfunction.update(on(space, random_batch((10,))))
+    other.update(on(space, random_batch((30,), seed=5)))
+    state, rows = qfunction.state(), qfunction.table_.copy()
+    learned = []
+    for one in (qfunction, qfunction, other):  # a state may be used more than once
+        one.set_state(state)
+        np.testing.assert_array_equal(one.table_, rows)
+        td_errors = one.update(on(space, random_batch((3, 10), seed=1, n_states=9)))
+        learned.append((td_errors, one.table_.copy(), one.n_updates_))
+        assert decay == 0 or one.n_updates_.sum() == 40
+    for again in learned[1:]:
+        for got, expected in zip(again, learned[0], strict=True):
+            np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("space", [Discrete(9), Box(0, 9, ())])
-def test_snapshots_remember_how_often_entries_were_updated(space):
-    qfunction = table(space, learning_rate_decay=0.5)
+def test_a_state_holds_plain_arrays():
+    qfunction = table(Box(0, 9, (2,)), learning_rate_decay=0.1)
+    transitions = batch([[5.0, 3.0], [4.0, 3.0]], [0, 1], [1.0, 2.0], [[0.0, 0.0]] * 2, [0.0, 0.0])
+    qfunction.update(transitions)
+    state = qfunction.state()
+    np.testing.assert_array_equal(state["table"], qfunction.table_)
+    np.testing.assert_array_equal(state["n_updates"], [[1, 0, 0], [0, 1, 0]])
+    np.testing.assert_array_equal(state["keys"], [[5.0, 3.0], [4.0, 3.0]])
+    assert state["keys"].dtype == np.float32
+    assert table().state().keys() == state.keys()
+    assert table().state()["keys"] is table().state()["n_updates"] is None
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"table": np.zeros((7, 3))},
+        table(Discrete(8)).state(),
+        table(n_actions=2).state(),
+        table(learning_rate_decay=0.1).state(),
+        table(Box(0, 9, ())).state(),
+        DoubleMemoizationQFunction(**PLAIN).build(Discrete(7), 3, 0).state(),
+    ],
+    ids=["empty", "part", "states", "actions", "decay", "keys", "double"],
+)
+def test_other_states_are_refused(state):
+    qfunction = table()
     qfunction.update(random_batch((10,)))
-    snapshot, counts = qfunction.snapshot(), qfunction.n_updates_.copy()
-    assert counts.sum() == 10
-    tables = []
-    for _ in range(2):
-        qfunction.update(random_batch((3, 10), seed=1, n_states=9))
-        assert qfunction.n_updates_.sum() == 40
-        assert qfunction.n_updates_.shape == qfunction.table_.shape
-        tables.append(qfunction.table_.copy())
-        qfunction.restore(snapshot)
-        np.testing.assert_array_equal(qfunction.n_updates_, counts)
-    np.testing.assert_array_equal(*tables)
+    before = qfunction.table_.copy()
+    with pytest.raises(ValueError, match="Use"):
+        qfunction.set_state(state)
+    np.testing.assert_array_equal(qfunction.table_, before)
+
+
+def test_states_of_another_shape_are_refused():
+    state = table(Box(0, 9, (2,))).state()
+    with pytest.raises(ValueError, match=r"have the shapes .*\(0, 3\).*got .*\(0, 2\)"):
+        table(Box(0, 9, (3,))).set_state(state)
+
+
+def test_defaults_and_metrics():
+    assert table(learning_rate=0.25).metrics() == {"learning_rate": 0.25}
+    assert MemoizationQFunction.defaults == ("EpsilonGreedy", "SimpleRunner", 300_000)
 
 
 @pytest.mark.parametrize("space", [Discrete(7), Box(0, 9, ())])
@@ -550,7 +669,7 @@ def test_numbers_that_are_not_finite(shape, bad, name):
         (Box(0, 1, ()), np.zeros((), np.float32)),
     ],
 )
-def test_states_that_are_no_batch(space, states):
+def test_states_that_are_not_a_batch(space, states):
     # Without the type hints' check, which would come first.
     values = getattr(MemoizationQFunction.values, "__wrapped__", MemoizationQFunction.values)
     with pytest.raises(ValueError, match=r"must come as a batch, an array of shape \(m, .*got sh"):
@@ -569,8 +688,8 @@ def test_before_build():
         lambda: qfunction.values(np.array([0])),
         lambda: qfunction.update(random_batch((1,))),
         lambda: qfunction.update(random_batch((5,))),
-        lambda: qfunction.snapshot(),
-        lambda: qfunction.restore(table().snapshot()),
+        lambda: qfunction.state(),
+        lambda: qfunction.set_state(table().state()),
         lambda: qfunction.table_,
         lambda: qfunction.n_updates_,
     ):

@@ -1,0 +1,183 @@
+"""Many environments side by side."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from jaxtyping import Bool, Float
+
+from skrl.base import ActionMasks, Actions, States, Transitions
+from skrl.environments.action_masks import KEY, read_masks
+from skrl.environments.backends import INT64, Backend, derive_seeds, raise_bad_reward
+from skrl.environments.spaces import StateTranslator
+
+
+class VectorBackend(Backend):
+    """A vector environment, in any of Gymnasium's three ways to begin the next episode.
+
+    ``metadata["autoreset_mode"]`` says which one:
+
+    - **next step**: a step that ends an episode gives the last observation. The step after it
+      ignores the action of that environment and gives the first observation of the new episode
+      with reward 0. That is not a transition: its row is dropped. In the meantime `states` holds
+      the last observation.
+    - **same step**: a step that ends an episode gives the first observation of the new episode
+      at once, and the last one in ``infos["final_obs"]``.
+    - **disabled**: a step that ends an episode gives the last observation, and the backend resets
+      the environment.
+
+    Parameters
+    ----------
+    env : gymnasium.vector.VectorEnv
+        The vector environment.
+    made : sequence of gymnasium.Env or gymnasium.vector.VectorEnv
+        What `close` closes.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], made: Sequence[Any] = ()) -> None:
+        spaces = env.single_observation_space, env.single_action_space
+        super().__init__(env, env.num_envs, *spaces, made)
+        self.mode = autoreset_mode(env)
+        self.is_vectorized = not isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
+        self.single_observation = StateTranslator(env.single_observation_space, 1)
+        self.nowhere = np.zeros(self.n_envs, dtype=bool)
+        # Whose next step is spent on resetting. Stays all False unless mode is NEXT_STEP.
+        self.waiting = self.nowhere
+
+    def reset(self, seed: int | None) -> States:
+        """Begin a new episode in every environment."""
+        if seed is None:
+            observations, infos = self.env.reset()
+        else:
+            *env_seeds, action_seed = derive_seeds(seed, self.n_envs + 1)
+            # Only these two are known to take a seed per environment.
+            takes_list = isinstance(self.env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
+            observations, infos = self.env.reset(seed=env_seeds if takes_list else env_seeds[0])
+            self.env.action_space.seed(action_seed)
+            self.action_space.seed(action_seed)
+        self.waiting = self.nowhere
+        self._states = self.observations.translate(observations)
+        self.action_masks = self._read_masks(infos, self.nowhere) if KEY in infos else None
+        return self._states
+
+    def step(self, actions: Actions) -> Transitions:
+        """Take one action in every environment; where that ends an episode, begin the next."""
+        self.check_form(actions)
+        self.check_range(actions)
+        states = self.states
+        observations, rewards, terminated, truncated, infos = self.env.step(
+            self.actions.translate(actions)
+        )
+        rewards = to_floats(rewards, self.n_envs)
+        terminated, truncated = np.array(terminated, dtype=bool), np.array(truncated, dtype=bool)
+        discounts = (~terminated).astype(rewards.dtype)
+        next_states = self._states = self.observations.translate(observations)
+        transitions = Transitions(
+            states, actions, rewards, next_states, discounts, terminated, truncated
+        )
+        ended = terminated | truncated
+        if self.action_masks is not None:
+            # In SAME_STEP mode, these are the masks of the new episode.
+            is_terminal = self.nowhere if self.mode is AutoresetMode.SAME_STEP else terminated
+            self.action_masks = self._read_masks(infos, is_terminal)
+            transitions.next_action_masks = self.action_masks
+        if self.mode is AutoresetMode.NEXT_STEP:
+            return self._without_resets(transitions, ended)
+        if np.count_nonzero(ended):
+            # Here the states before and after the automatic resets part.
+            self._states = next_states.copy()
+            if self.action_masks is not None:
+                self.action_masks = self.action_masks.copy()
+            if self.mode is AutoresetMode.SAME_STEP:
+                self._put_last_observations(transitions, ended, infos)
+            else:
+                self._reset_ended(ended)
+        return transitions
+
+    def _without_resets(
+        self, transitions: Transitions, ended: Bool[np.ndarray, " n"]
+    ) -> Transitions:
+        """NEXT_STEP: drop the rows that were spent on resetting, and note who is reset next."""
+        if np.count_nonzero(self.waiting):
+            rows = (~self.waiting).nonzero()[0]
+            transitions = transitions.take(rows)
+            transitions.env_ids = rows
+        self.waiting = ended
+        if np.count_nonzero(ended) == self.n_envs:
+            # The next step would only reset. Do it now: its actions are ignored.
+            ignored = np.zeros(self.n_envs, dtype=INT64)
+            observations, *_, infos = self.env.step(self.actions.translate(ignored))
+            self._states = self.observations.translate(observations)
+            if self.action_masks is not None:
+                self.action_masks = self._read_masks(infos, self.nowhere)
+            self.waiting = self.nowhere
+        return transitions
+
+    def _put_last_observations(
+        self, transitions: Transitions, ended: Bool[np.ndarray, " n"], infos: dict[str, Any]
+    ) -> None:
+        """SAME_STEP: the successor is the last observation, not the new episode's first one."""
+        if "final_obs" not in infos:
+            raise ValueError(
+                f"The vector environment {self.env} says that it resets in the same step, but "
+                'gives no infos["final_obs"]: the last observations of the episodes are lost.'
+            )
+        for i in np.flatnonzero(ended):
+            observation = infos["final_obs"][i]
+            transitions.next_states[i] = self.single_observation.translate(observation)[0]
+        if transitions.next_action_masks is not None:
+            final_infos = infos.get("final_info", {})
+            masks = self._read_masks(final_infos, transitions.terminated | ~ended)
+            transitions.next_action_masks[ended] = masks[ended]
+
+    def _reset_ended(self, ended: Bool[np.ndarray, " n"]) -> None:
+        """DISABLED: begin the next episodes."""
+        observations, infos = self.env.reset(options={"reset_mask": ended.copy()})
+        self.states[ended] = self.observations.translate(observations)[ended]
+        if self.action_masks is not None:
+            self.action_masks[ended] = self._read_masks(infos, ~ended)[ended]
+
+    def _read_masks(
+        self, infos: dict[str, Any], may_be_missing: Bool[np.ndarray, " n"]
+    ) -> ActionMasks:
+        return read_masks(infos, may_be_missing, self.n_actions)
+
+    def render(self) -> Any:
+        """Draw all environments, and give the frame of the first one."""
+        frames = super().render()
+        return frames[0] if isinstance(frames, tuple | list) else frames
+
+    def parts(self) -> list[Any]:
+        """List the single environments of a SyncVectorEnv; all others know only their spec."""
+        plain = self.env.unwrapped
+        return list(plain.envs) if isinstance(plain, SyncVectorEnv) else [plain]
+
+
+def autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
+    """Find out when a vector environment resets an environment whose episode ended."""
+    if "autoreset_mode" not in env.metadata:
+        # Gymnasium's own wrappers make the same assumption, with the same warning.
+        warnings.warn(
+            f'The vector environment {env} has no metadata["autoreset_mode"]; assuming that it '
+            "resets in the next step (AutoresetMode.NEXT_STEP).",
+            stacklevel=2,
+        )
+        return AutoresetMode.NEXT_STEP
+    return AutoresetMode(env.metadata["autoreset_mode"])
+
+
+def to_floats(rewards: Any, n: int) -> Float[np.ndarray, " n"]:
+    """Copy rewards to a float array, and raise a ValueError unless they are finite numbers."""
+    rewards = np.asarray(rewards)
+    if rewards.shape != (n,):
+        raise ValueError(
+            f"Expected rewards of shape ({n},), one number per environment, got the shape "
+            f"{rewards.shape}. Correct the environment's step method."
+        )
+    floats: np.ndarray = rewards.astype(rewards.dtype if rewards.dtype.kind == "f" else float)
+    if not math.isfinite(floats.sum()):
+        raise_bad_reward(rewards)
+    return floats

@@ -1,0 +1,196 @@
+"""Exploration by random linear policies that are followed for a while."""
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from numpy.random import Generator
+
+from skrl.base import (
+    ActionMasks,
+    Decision,
+    Policy,
+    Probabilities,
+    QFunction,
+    Run,
+    State,
+    States,
+    mask_probabilities,
+)
+from skrl.policies.epsilon_greedy import EpsilonGreedy
+from skrl.policies.greedy import is_highest
+from skrl.policies.schedules import LinearSchedule, Schedule, evaluate
+
+# The numbers that the RL Baselines3 Zoo found for DQN on MountainCar and LunarLander.
+DEFAULT_EPSILON = LinearSchedule(1.0, 0.05, fraction=0.2)
+DEFAULT_LINEAR_FRACTION = LinearSchedule(0.25, 0.0)
+
+
+class SegmentedEpsilonGreedy(Policy):
+    """Epsilon-greedy in most segments of the training, a random linear policy in the others.
+
+    Single random actions cancel each other out: in MountainCar, they never reach the goal within
+    an episode. Here the training budget is divided into `n_segments` segments. With probability
+    `linear_fraction`, an environment follows a random linear policy ``argmax_a w_a . x + b_a``
+    during a whole segment, where all w and b are drawn from a normal distribution. In MountainCar
+    and Acrobot, 16 of 100 such policies reach the goal. In all other segments it is
+    epsilon-greedy.
+
+    (Dabney, Ostrovski & Barreto, 2021, "Temporally-extended epsilon-greedy exploration", repeat
+    single actions instead. Mania, Guy & Recht, 2018, "Simple random search of static linear
+    policies is competitive for reinforcement learning", show how far linear policies get.)
+
+    Parameters
+    ----------
+    epsilon : float in [0, 1], Schedule or None
+        Probability of a random action in the epsilon-greedy segments. None is
+        ``LinearSchedule(1.0, 0.05, fraction=0.2)``: from 1 to 0.05 over the first fifth of the
+        budget.
+    linear_fraction : float in [0, 1], Schedule or None
+        Probability that a segment follows a linear policy. None is ``LinearSchedule(0.25, 0.0)``.
+        Where bad actions end an episode soon, as in CartPole, linear policies see little of the
+        world, so 1 would be too much.
+    n_segments : int, default=500
+        Number of segments that the training budget is divided into.
+
+    Raises
+    ------
+    ValueError
+        When used, if a parameter is out of range.
+
+    Notes
+    -----
+    x are the features that the Q function sees (`QFunction.encode`). Every environment has its own
+    linear policy. They are drawn from `rng` at the first decision of a segment, and whenever the
+    number of states changes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gymnasium.spaces import Box
+    >>> from skrl.policies import SegmentedEpsilonGreedy
+    >>> from skrl.qfunctions import RandomQFunction
+    >>> qfunction = RandomQFunction().build(Box(-1, 1, (2,)), n_actions=3, random_state=0)
+    >>> policy, rng = SegmentedEpsilonGreedy(linear_fraction=1.0), np.random.default_rng(0)
+    >>> states = np.ones((1, 2), np.float32)
+    >>> decisions = [policy.decide(states, qfunction, 0.5, rng) for _ in range(20)]
+    >>> len({decision.actions.item() for decision in decisions})
+    1
+    """
+
+    # What is remembered of the current segment: its number, which environments follow a linear
+    # policy, and the weights and biases of those k policies.
+    _segment: int | None = None
+    _follows: Bool[np.ndarray, " m"] = np.zeros(0, dtype=bool)
+    _weights: Float32[np.ndarray, "k n_weights n_actions"] | None = None
+
+    def __init__(
+        self,
+        epsilon: float | Schedule | None = None,
+        linear_fraction: float | Schedule | None = None,
+        n_segments: int = 500,
+    ) -> None:
+        self.epsilon = epsilon
+        self.linear_fraction = linear_fraction
+        self.n_segments = n_segments
+
+    def probabilities(self, states: States, qfunction: QFunction, progress: float) -> Probabilities:
+        """Probability of every action, over all random linear policies.
+
+        See `Policy.probabilities`.
+        """
+        fraction = self._linear_fraction(progress)
+        # Over all random linear policies, every action that is allowed is equally likely.
+        allowed = qfunction.values(states) > -np.inf
+        linear = allowed / allowed.sum(axis=1, keepdims=True)
+        epsilon_greedy = self._epsilon_greedy().probabilities(states, qfunction, progress)
+        probabilities: Probabilities = fraction * linear + (1 - fraction) * mask_probabilities(
+            epsilon_greedy, allowed
+        )
+        return probabilities
+
+    def decide(
+        self,
+        states: States,
+        qfunction: QFunction,
+        progress: float,
+        rng: Generator,
+        action_masks: ActionMasks | None = None,
+    ) -> Decision:
+        """Choose one action per state, shape (m,); see `Policy.decide`."""
+        segment = int(progress * self.n_segments)
+        if segment != self._segment or len(states) != len(self._follows):
+            self._follows = rng.random(len(states)) < self._linear_fraction(progress)
+            self._segment, self._weights = segment, None
+        if not self._follows.any():
+            return self._epsilon_greedy().decide(states, qfunction, progress, rng, action_masks)
+        actions, is_greedy = np.empty(len(states), np.int64), np.empty(len(states), bool)
+        otherwise = self._epsilon_greedy().decide
+        for rows, decide in ((self._follows, self._follow), (~self._follows, otherwise)):
+            if rows.any():
+                masks = None if action_masks is None else action_masks[rows]
+                decision = decide(states[rows], qfunction, progress, rng, masks)
+                actions[rows], is_greedy[rows] = decision
+        return Decision(actions, is_greedy)
+
+    def _follow(
+        self,
+        states: States,
+        qfunction: QFunction,
+        progress: float,
+        rng: Generator,
+        action_masks: ActionMasks | None,
+    ) -> Decision:
+        """Decide where linear policies are followed; draw those of a new segment."""
+        features, values = qfunction.encode(states), qfunction.values(states)
+        if self._weights is None:
+            shape = len(features), features.shape[1] + 1, qfunction.n_actions_
+            self._weights = rng.standard_normal(shape, dtype=np.float32)
+        # argmax_a w_a . x + b_a
+        scores = (features[:, np.newaxis] @ self._weights[:, :-1])[:, 0] + self._weights[:, -1]
+        if action_masks is not None:
+            scores, values = (np.where(action_masks, array, -np.inf) for array in (scores, values))
+        actions = scores.argmax(axis=1)
+        return Decision(actions, is_highest(values, actions))
+
+    def begin(self, run: Run) -> None:
+        """Forget the segment of an earlier run."""
+        self.set_state({"segment": None, "follows": np.zeros(0, dtype=bool), "weights": None})
+
+    def state(self) -> State:
+        """Copy what is remembered of the current segment.
+
+        Returns
+        -------
+        dict
+            ``segment``, its number, or None before the first; ``follows`` of shape (m,), which
+            environments follow a linear policy; ``weights`` of shape (k, n_features + 1,
+            n_actions), those of the k linear policies, or None if there are none.
+        """
+        return {
+            "segment": self._segment,
+            "follows": self._follows.copy(),
+            "weights": None if self._weights is None else self._weights.copy(),
+        }
+
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`."""
+        self._segment, self._follows = state["segment"], state["follows"].copy()
+        self._weights = None if state["weights"] is None else state["weights"].copy()
+
+    def metrics(self, progress: float) -> dict[str, float]:
+        """Report ``epsilon``, that of the epsilon-greedy segments; see `Policy.metrics`."""
+        return self._epsilon_greedy().metrics(progress)
+
+    def _epsilon_greedy(self) -> EpsilonGreedy:
+        return EpsilonGreedy(DEFAULT_EPSILON if self.epsilon is None else self.epsilon)
+
+    def _linear_fraction(self, progress: float) -> float:
+        if not self.n_segments >= 1:
+            raise ValueError(f"n_segments must be at least 1, got {self.n_segments!r}.")
+        setting = DEFAULT_LINEAR_FRACTION if self.linear_fraction is None else self.linear_fraction
+        fraction = evaluate("linear_fraction", setting, progress)
+        if not 0 <= fraction <= 1:
+            raise ValueError(
+                f"linear_fraction must be in [0, 1], got {fraction} from {setting!r} at progress "
+                f"{progress}."
+            )
+        return fraction
