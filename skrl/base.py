@@ -39,6 +39,7 @@ so that ``get_params``, ``set_params`` and ``sklearn.base.clone`` work, nested a
 """
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
@@ -76,6 +77,9 @@ __all__ = [
     "Transitions",
     "Values",
 ]
+
+# The values in the metrics are those of this many states.
+N_STATES_FOR_METRICS = 128
 
 # What `state` gives: arrays, and values that JSON can hold, in dicts and lists.
 State = dict[str, Any]
@@ -533,8 +537,9 @@ class Run:
         # The update that is being made in the background, and what finishes it.
         self._learning: Transitions | None = None
         self._finish: Callable[[], Float[np.ndarray, "*batch"]] | None = None
-        # What was learned in this rollout.
-        self._learned: list[tuple[Transitions, Float[np.ndarray, "*batch"]]] = []
+        # The TD errors of this rollout, and the states that were learned from last.
+        self._td_errors: list[Float[np.ndarray, "*batch"]] = []
+        self._states: deque[Shaped[np.ndarray, ...]] = deque(maxlen=N_STATES_FOR_METRICS)
 
     def stop(self, reason: str) -> None:
         """End the run as soon as the current step is done, for the `reason` given."""
@@ -542,7 +547,7 @@ class Run:
 
     def update(self, transitions: Transitions) -> None:
         """Learn from transitions at once; see `QFunction.update`."""
-        self._learned.append((transitions, self.qfunction.update(transitions)))
+        self._note(transitions, self.qfunction.update(transitions))
 
     def start_update(self, transitions: Transitions) -> None:
         """Begin to learn in the background, after finishing what has begun earlier."""
@@ -562,19 +567,22 @@ class Run:
         finish, transitions = self._finish, self._learning
         self._finish = self._learning = None
         td_errors = finish()
-        self._learned.append((transitions, td_errors))
+        self._note(transitions, td_errors)
         return td_errors
+
+    def _note(self, transitions: Transitions, td_errors: Float[np.ndarray, "*batch"]) -> None:
+        """Keep for the metrics what was learned, of K batches the states of the last one."""
+        self._td_errors.append(td_errors)
+        self._states.append(transitions.states if td_errors.ndim == 1 else transitions.states[-1])
 
     def record_metrics(self) -> None:
         """Write what was learned since the last call as a row of ``history.metrics``."""
-        if not self._learned:
+        if not self._td_errors:
             return
-        learned, self._learned = self._learned, []
-        # The values of at most 128 states, those that were learned from last.
-        shape = self.environment.state_space.shape or ()
-        rows = [transitions.states.reshape(-1, *shape)[-128:] for transitions, _ in learned[-128:]]
-        values = self.qfunction.values(np.concatenate(rows)[-128:])
-        td_errors = np.concatenate([errors.ravel() for _, errors in learned])
+        td_errors = np.concatenate(self._td_errors, axis=None)
+        values = self.qfunction.values(np.concatenate(self._states)[-N_STATES_FOR_METRICS:])
+        self._td_errors.clear()
+        self._states.clear()
         known = {
             "loss": float(np.square(td_errors).mean()) / 2,
             **self.qfunction.metrics(),
@@ -819,7 +827,9 @@ class Runner(BaseEstimator, ABC):
                         environment.states, qfunction, run.progress, rng, environment.action_masks
                     )
                     transitions = environment.step(decision.actions)
-                    transitions.is_greedy = _of_rows(decision.is_greedy, transitions.env_ids)
+                    transitions.is_greedy = decision.is_greedy
+                    if transitions.env_ids is not None and decision.is_greedy is not None:
+                        transitions.is_greedy = decision.is_greedy[transitions.env_ids]
                     ended = history.record(transitions)
                     self.learn(run, transitions)
 
@@ -836,13 +846,6 @@ class Runner(BaseEstimator, ABC):
             self.end(run)
         finally:
             _end(begun, run)
-
-
-def _of_rows(
-    facts: Shaped[np.ndarray, "n ..."] | None, env_ids: Shaped[np.ndarray, " m"] | None
-) -> Shaped[np.ndarray, "m ..."] | None:
-    """What is known of every environment, of those that have a row."""
-    return facts if facts is None or env_ids is None else facts[env_ids]
 
 
 def _end(callbacks: Sequence[Callback], run: Run) -> None:

@@ -289,7 +289,6 @@ class Budget:
 
     def is_used_up(self) -> bool:
         """Whether nothing is left."""
-        return (
-            self.history.n_steps - self.first_step >= self.n_steps
-            or len(self.history) - self.first_episode >= self.n_episodes
-        )
+        if self.history.n_steps - self.first_step >= self.n_steps:
+            return True
+        return self.n_episodes < inf and len(self.history) - self.first_episode >= self.n_episodes

@@ -1,5 +1,8 @@
 """The policy that chooses the greedy action most of the time, and a random one otherwise."""
 
+from collections.abc import Sequence
+from math import inf
+
 import numpy as np
 from numpy.random import Generator
 
@@ -74,16 +77,13 @@ class EpsilonGreedy(Policy):
         action_masks: ActionMasks | None = None,
     ) -> Decision:
         """Choose one action per state, shape (m,); see `Policy.decide`."""
-        if action_masks is not None:
-            return super().decide(states, qfunction, progress, rng, action_masks)
         epsilon, values = self._epsilon(progress), qfunction.values(states)
         n_actions = qfunction.n_actions_
         if len(states) == 1:  # the same as below, with Python's numbers, for speed
-            draw, row = rng.random(), values.tolist()[0]
-            action = best = draw_greedy_action(row, rng)
-            if draw < epsilon:
-                action = int(draw / epsilon * n_actions)
-            return Decision(np.array([action]), TRUE if row[action] == row[best] else FALSE)
+            mask = None if action_masks is None else action_masks[0].tolist()
+            return self._decide_one(values.tolist()[0], epsilon, rng, mask)
+        if action_masks is not None:
+            return super().decide(states, qfunction, progress, rng, action_masks)
 
         draws = rng.random(len(states))
         actions = draw_greedy_actions(values, rng)
@@ -92,6 +92,26 @@ class EpsilonGreedy(Policy):
             # A draw below epsilon is uniform there: it can also choose the action.
             actions = np.where(explores, (draws / epsilon * n_actions).astype(np.int64), actions)
         return Decision(actions, is_highest(values, actions))
+
+    def _decide_one(
+        self, row: list[float], epsilon: float, rng: Generator, mask: list[bool] | None
+    ) -> Decision:
+        """Choose an action for one state, given Q(s, .)."""
+        draw, n_actions = rng.random(), len(row)
+        allowed: Sequence[int] = range(n_actions)
+        if mask is not None:
+            allowed = [action for action, is_allowed in enumerate(mask) if is_allowed]
+            row = [
+                value if is_allowed else -inf for value, is_allowed in zip(row, mask, strict=True)
+            ]
+            # As `mask_probabilities` has it: a random action that is not allowed is drawn anew.
+            n_others = n_actions - len(allowed)
+            epsilon *= len(allowed) / (n_actions - epsilon * n_others)
+        action = best = draw_greedy_action(row, rng)
+        if draw < epsilon:
+            # A draw below epsilon is uniform there: it can also choose the action.
+            action = allowed[int(draw / epsilon * len(allowed))]
+        return Decision(np.array([action]), TRUE if row[action] == row[best] else FALSE)
 
     def metrics(self, progress: float) -> dict[str, float]:
         """Report ``epsilon``; see `Policy.metrics`."""

@@ -114,11 +114,16 @@ def draw_greedy_actions(values: Values, rng: Generator) -> Actions:
 
 def draw_greedy_action(values: list[float], rng: Generator) -> int:
     """Do the same for one state, with the same random numbers and Python's numbers, for speed."""
-    best, total = max(values), sum(values)
-    # A sum with a NaN in it is NaN, which differs from itself.
-    if values.count(best) == 1 and total == total:
+    total = sum(values)
+    # A sum with a NaN in it is NaN, which differs from itself. (So is inf - inf.)
+    if total != total:
+        _find_best(np.array([values]))
+    best = max(values)
+    n_best = values.count(best)
+    if n_best == 1:
         return values.index(best)
-    return int(draw_greedy_actions(np.array([values]), rng).item())
+    k = int(rng.random() * n_best)
+    return [action for action, value in enumerate(values) if value == best][k]
 
 
 def is_highest(values: Values, actions: Actions) -> Bool[np.ndarray, " m"]:

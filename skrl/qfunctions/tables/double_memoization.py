@@ -1,5 +1,6 @@
 """Double Q-learning with tables: one chooses the best action, the other one values it."""
 
+from itertools import compress
 from typing import Any
 
 import gymnasium
@@ -135,9 +136,13 @@ class DoubleMemoizationQFunction(MemoizationQFunction):
         ) * self.n_actions_ + actions
         return columns
 
-    def _bootstrap(self, next_values: list[float], column: int) -> float:
+    def _bootstrap(self, next_values: list[float], column: int, mask: list[bool] | None) -> float:
         n = self.n_actions_
         first, second = next_values[:n], next_values[n:]
+        if mask is not None:
+            first, second = list(compress(first, mask)), list(compress(second, mask))
+            if not first:
+                return 0.0
         updated, other = (first, second) if column < n else (second, first)
         # Q2(s', argmax_b Q1(s', b)), where Q1 is the table to be updated and Q2 the other one
         return other[updated.index(max(updated))]

@@ -1,5 +1,6 @@
 """Q-learning with a table: one remembered number per state and action."""
 
+from itertools import compress
 from math import inf, isfinite, prod
 from numbers import Real
 from typing import Any
@@ -207,8 +208,11 @@ class MemoizationQFunction(QFunction):
         ValueError
             If a state is out of range, or the states are not a batch of such states.
         """
-        check_is_built(self)
-        values = self._table.take(self._rows(states), axis=0)
+        try:
+            values = self._table.take(self._rows(states), axis=0)
+        except AttributeError:
+            check_is_built(self)
+            raise
         if values.ndim != 2:
             raise self._bad_shape(states)
         return values
@@ -230,8 +234,7 @@ class MemoizationQFunction(QFunction):
         rows = self._rows(t.states, remember=True)
         next_rows = self._rows(t.next_states)
         columns = self._columns(t.actions)
-        has_facts = t.next_action_masks is not None or t.next_probabilities is not None
-        if t.actions.shape == (1,) and not has_facts:
+        if t.actions.shape == (1,) and t.next_probabilities is None:
             td_error = self._update_one(rows.item(), columns.item(), next_rows.item(), t)
             return np.array([td_error])
         return self._update_many(rows, columns, next_rows, t)
@@ -273,7 +276,9 @@ class MemoizationQFunction(QFunction):
         table = self._table
         value: float = table.item(row, column)
         # target = r + discount * max_b Q(s', b), where the discount is 0 if s' is terminal
-        bootstrap = self._bootstrap(table[next_row].tolist(), column)
+        masks = t.next_action_masks
+        mask = None if masks is None else masks[0].tolist()
+        bootstrap = self._bootstrap(table[next_row].tolist(), column, mask)
         target: float = t.rewards.item() + t.discounts.item() * bootstrap
         # delta = weight * (target - Q(s, a))
         td_error = delta = target - value
@@ -306,9 +311,11 @@ class MemoizationQFunction(QFunction):
         """Values of s' in the targets of entries in these columns, given Q(s', .)."""
         return bootstrap_values(next_values, action_masks, probabilities)
 
-    def _bootstrap(self, next_values: list[float], column: int) -> float:
-        """Do the same for one row, without masks and probabilities."""
-        return max(next_values)
+    def _bootstrap(self, next_values: list[float], column: int, mask: list[bool] | None) -> float:
+        """Do the same for one row, without probabilities."""
+        if mask is not None:
+            next_values = list(compress(next_values, mask))
+        return max(next_values, default=0.0)
 
     def _step_sizes(self, cells: Int64[np.ndarray, " B"]) -> float | Float64[np.ndarray, " B"]:
         """Count an update of these entries, and give the step size of each."""
