@@ -1,19 +1,23 @@
-"""Two parts as a user would write them: a policy that remembers, and a runner for Sarsa."""
+"""Parts as a user would write them: UCB, Sarsa, C51, and a replay buffer."""
 
 import pickle
 
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Discrete
 
+from skrl import DQN, Buffer, ExperienceReplay, QLearningAgent
 from skrl.base import Policy, Run, Runner, Transitions
 from skrl.environments import GymEnvironment
-from skrl.estimator_checks import check_policy
+from skrl.estimator_checks import check_buffer, check_policy, check_qfunction
 from skrl.history import Budget, History
 from skrl.policies import EpsilonGreedy, RandomPolicy
+from skrl.qfunctions.deep.operations import pick
+from skrl.qfunctions.deep.tensorflow import tf
 from skrl.qfunctions.tables import MemoizationQFunction
 from skrl.runners import SimpleRunner
+from worlds import make_transitions
 
 PLAIN = {"learning_rate_decay": 0.0, "initial_value": 0.0}
 
@@ -262,3 +266,106 @@ def test_sarsa_keeps_away_from_the_cliff(n_envs, runner, way):
     rows = greedy_way(qfunction)
     assert rows[-1] == 2
     assert min(rows) == way
+
+
+# ---- C51 (Bellemare, Dabney & Munos, 2017) -------------------------------------------------------
+
+
+class C51(DQN):
+    """A DQN that learns the distribution of the return over fixed atoms."""
+
+    n_atoms, v_min, v_max = 31, -3.0, 3.0
+
+    def n_outputs(self, n_actions):
+        return n_actions * self.n_atoms
+
+    def atoms(self):
+        return tf.linspace(self.v_min, self.v_max, self.n_atoms)
+
+    def logits(self, outputs):
+        return tf.reshape(outputs, (-1, outputs.shape[-1] // self.n_atoms, self.n_atoms))
+
+    def values_of(self, outputs):
+        return tf.reduce_sum(tf.nn.softmax(self.logits(outputs)) * self.atoms(), axis=2)
+
+    def targets(self, batch, target_outputs, next_outputs):
+        p = self.next_probabilities(batch, target_outputs, next_outputs)
+        distributions = tf.nn.softmax(self.logits(target_outputs))
+        next_distribution = tf.reduce_sum(p[:, :, None] * distributions, axis=1)
+        # r + discount z_j, each shared out between its two neighbours among the atoms
+        moved = batch.rewards[:, None] + batch.discounts[:, None] * self.atoms()
+        moved = tf.clip_by_value(moved, self.v_min, self.v_max)
+        distances = tf.abs(moved[:, None, :] - self.atoms()[None, :, None])
+        width = (self.v_max - self.v_min) / (self.n_atoms - 1)
+        shares = tf.maximum(1 - distances / width, 0.0)
+        return tf.reduce_sum(shares * next_distribution[:, None, :], axis=2)
+
+    def losses(self, outputs, actions, targets):
+        logits = pick(self.logits(outputs), actions)
+        losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+        difference = targets - tf.nn.softmax(logits)
+        return losses, tf.reduce_sum(difference * self.atoms(), axis=1)
+
+
+def test_c51_keeps_the_contracts_of_a_q_function():
+    check_qfunction(C51((16,), learning_rate=0.01))
+
+
+def test_c51_learns_the_mean_reward_of_each_action():
+    space = Box(-np.inf, np.inf, (4,), np.float32)
+    qfunction = C51((16,), learning_rate=0.01).build(space, 2, random_state=0)
+    batches = make_transitions(np.random.default_rng(0), (300, 32))
+    batches.discounts[:] = 0
+    batches.rewards[:] = np.where(batches.actions == 1, 2.0, -1.0)
+    qfunction.update(batches)
+    values = qfunction.values(batches.states[0])
+    np.testing.assert_allclose(values.mean(axis=0), [-1, 2], atol=0.1)
+
+
+# ---- a buffer that keeps single steps in a list --------------------------------------------------
+
+
+class ListBuffer(Buffer):
+    """Draws from the newest steps, which it keeps as they came."""
+
+    def __init__(self, capacity=1_000):
+        self.capacity = capacity
+
+    def begin(self, discount_factor):
+        self.discount_factor_, self.steps_ = discount_factor, []
+
+    def add(self, transitions):
+        self.steps_.append(Transitions.concatenate([transitions]))
+        while len(self) > self.capacity:
+            del self.steps_[0]
+
+    def __len__(self):
+        return sum(len(step) for step in self.steps_)
+
+    def sample(self, rng, n_batches, batch_size, progress=1.0):
+        if not self.steps_:
+            raise ValueError("The buffer is empty.")
+        batches = Transitions.concatenate(self.steps_)[
+            rng.integers(len(self), size=(n_batches, batch_size))
+        ]
+        batches.discounts *= self.discount_factor_
+        return batches
+
+    def state(self):
+        return {"steps": [step.to_dict() for step in self.steps_]}
+
+    def set_state(self, state):
+        self.steps_ = [Transitions(**step) for step in state["steps"]]
+
+
+def test_a_buffer_keeps_the_contracts():
+    check_buffer(ListBuffer())
+
+
+def test_an_agent_learns_from_a_buffer():
+    runner = ExperienceReplay(ListBuffer(), train_freq=64, learning_starts=64)
+    agent = QLearningAgent(
+        MemoizationQFunction(), runner=runner, n_steps=3_000, n_evaluations=0, random_state=0
+    )
+    agent.fit("skrl/CircularWorld-v0")
+    assert agent.predict([-3, 3]).tolist() == [2, 0]
