@@ -139,7 +139,7 @@ class Transitions:
 
     def to_dict(self) -> dict[str, np.ndarray]:
         """Give all columns by their names, without those that are None."""
-        columns = ((f.name, getattr(self, f.name)) for f in fields(self))
+        columns = ((name, getattr(self, name)) for name in COLUMNS)
         return {name: array for name, array in columns if array is not None}
 
     @staticmethod
@@ -163,3 +163,6 @@ class Transitions:
         names = [name for name in parts[0].to_dict() if name != "env_ids"]
         columns = {name: np.concatenate([getattr(p, name) for p in parts]) for name in names}
         return Transitions(**columns, env_ids=np.concatenate(env_ids))
+
+
+COLUMNS = tuple(f.name for f in fields(Transitions))

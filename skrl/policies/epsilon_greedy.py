@@ -87,11 +87,13 @@ class EpsilonGreedy(Policy):
 
         draws = rng.random(len(states))
         actions = draw_greedy_actions(values, rng)
-        explores = draws < epsilon
-        if explores.any():
+        explores = np.flatnonzero(draws < epsilon)
+        is_greedy = np.ones(len(states), dtype=bool)
+        if len(explores):
             # A draw below epsilon is uniform there: it can also choose the action.
-            actions = np.where(explores, (draws / epsilon * n_actions).astype(np.int64), actions)
-        return Decision(actions, is_highest(values, actions))
+            actions[explores] = (draws[explores] / epsilon * n_actions).astype(np.int64)
+            is_greedy[explores] = is_highest(values[explores], actions[explores])
+        return Decision(actions, is_greedy)
 
     def _decide_one(
         self, row: list[float], epsilon: float, rng: Generator, mask: list[bool] | None
