@@ -55,7 +55,7 @@ class ReplayBuffer(Buffer):
     Notes
     -----
     The successor of one transition is the state of a later one, so every observation ("frame") is
-    stored once, in its own dtype, and transitions point at two frames each. For images this halves
+    stored once, with its dtype, and transitions point at two frames each. For images this halves
     the memory. All memory is allocated with the first transitions, which tell shapes and dtypes;
     the operating system hands out the pages as they are first written.
 
