@@ -80,7 +80,7 @@ class QLearningAgent(BaseEstimator):
         Episodes per evaluation, at most: a Q function that is clearly worse than the best so far
         is dropped after a few. They are played in separate environments and do not count as
         training.
-    evaluation_ratio : float or None, default=0.5
+    evaluation_ratio : float or None, default=1.0
         Environment steps of all evaluations, at most, per step of training. None sets no limit.
         Environments that are computed all at once, such as CartPole's, are cheap: for them there
         is never a limit.
@@ -151,7 +151,7 @@ class QLearningAgent(BaseEstimator):
         reward_threshold: float | None = None,
         n_evaluations: int = 40,
         n_evaluation_episodes: int = 100,
-        evaluation_ratio: float | None = 0.5,
+        evaluation_ratio: float | None = 1.0,
         callbacks: Sequence[Callback] | None = None,
         random_state: Any = None,
         verbose: int = 0,
