@@ -262,8 +262,15 @@ class NetworkQFunction(QFunction):
         if isinstance(self.optimizer, str):
             del parameters["learning_rate"]  # passed with every call
         del parameters["learning_rate_decay"]
-        spaces = repr(self.state_space_), self.n_actions_
-        key = type(self), configuration(list(parameters.items())), spaces
+        counts = self._encoder.n_categories
+        # Not the space's repr, which leaves out the middle of long arrays.
+        states = (
+            type(self.state_space_),
+            self.state_space_.dtype,
+            self.state_space_.shape,
+            None if counts is None else tuple(counts.tolist()),
+        )
+        key = type(self), configuration(list(parameters.items())), states, self.n_actions_
 
         def make() -> Learner:
             objective: Self = clone(self)

@@ -689,3 +689,15 @@ def test_a_forked_process_predicts_and_refuses_to_learn(tmp_path):
         [sys.executable, script], capture_output=True, text=True, timeout=60, check=True
     )
     assert "forked after TensorFlow had been loaded" in done.stdout
+
+
+def test_long_spaces_that_differ_in_the_middle_share_nothing():
+    sizes = np.full(1500, 2)
+    longer = sizes.copy()
+    longer[700] = 3
+    longer[701] = 1
+    learners = [
+        DQN((4,)).build(spaces.MultiDiscrete(n), 2, random_state=0)._learner()
+        for n in (sizes, longer)
+    ]
+    assert learners[0] is not learners[1]
