@@ -371,8 +371,10 @@ class QLearningAgent(BaseEstimator):
             whole_episodes = None if whole_episodes is None else len(history) + whole_episodes
         schedule = Budget(history, whole_steps, whole_episodes, since=(0, 0))
         callbacks = list(parts.callbacks)
+        # Two seeds, also without evaluation: it does not change what is learned.
+        run_seed, evaluation_seed = _next_seed(parts.seeds), _next_seed(parts.seeds)
         if self.n_evaluations:
-            parts.evaluation = self._make_evaluation(environment, parts, interval)
+            parts.evaluation = self._make_evaluation(environment, parts, interval, evaluation_seed)
             callbacks.append(parts.evaluation)
         if self.verbose:
             callbacks.append(ProgressBar())
@@ -385,12 +387,12 @@ class QLearningAgent(BaseEstimator):
             budget,
             schedule,
             self.discount_factor,
-            np.random.default_rng(_next_seed(parts.seeds)),
+            np.random.default_rng(run_seed),
             callbacks,
         )
 
     def _make_evaluation(
-        self, environment: Environment, parts: "_Parts", interval: int
+        self, environment: Environment, parts: "_Parts", interval: int, seed: int
     ) -> Evaluation:
         threshold = self.reward_threshold
         evaluation = Evaluation(
@@ -401,7 +403,7 @@ class QLearningAgent(BaseEstimator):
             early_stopping=self.early_stopping,
             n_iter_no_change=self.n_iter_no_change,
             max_ratio=self.evaluation_ratio,
-            random_state=_next_seed(parts.seeds),
+            random_state=seed,
         )
         if parts.evaluation is not None:
             evaluation.set_params(random_state=parts.evaluation.random_state)

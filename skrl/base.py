@@ -78,8 +78,8 @@ __all__ = [
     "Values",
 ]
 
-# The values in the metrics are those of this many states.
-N_STATES_FOR_METRICS = 128
+# The metrics of a rollout are those of its last updates and states, at most so many.
+N_UPDATES_FOR_METRICS, N_STATES_FOR_METRICS = 32, 128
 
 # What `state` gives: arrays, and values that JSON can hold, in dicts and lists.
 State = dict[str, Any]
@@ -537,9 +537,9 @@ class Run:
         # The update that is being made in the background, and what finishes it.
         self._learning: Transitions | None = None
         self._finish: Callable[[], Float[np.ndarray, "*batch"]] | None = None
-        # The TD errors of this rollout, and the states that were learned from last.
-        self._td_errors: list[Float[np.ndarray, "*batch"]] = []
-        self._states: deque[Shaped[np.ndarray, ...]] = deque(maxlen=N_STATES_FOR_METRICS)
+        # The last updates: what was learned from, and the TD errors.
+        self._learned: deque[tuple[Transitions, Float[np.ndarray, "*batch"]]]
+        self._learned = deque(maxlen=N_UPDATES_FOR_METRICS)
 
     def stop(self, reason: str) -> None:
         """End the run as soon as the current step is done, for the `reason` given."""
@@ -547,7 +547,7 @@ class Run:
 
     def update(self, transitions: Transitions) -> None:
         """Learn from transitions at once; see `QFunction.update`."""
-        self._note(transitions, self.qfunction.update(transitions))
+        self._learned.append((transitions, self.qfunction.update(transitions)))
 
     def start_update(self, transitions: Transitions) -> None:
         """Begin to learn in the background, after finishing what has begun earlier."""
@@ -567,22 +567,18 @@ class Run:
         finish, transitions = self._finish, self._learning
         self._finish = self._learning = None
         td_errors = finish()
-        self._note(transitions, td_errors)
+        self._learned.append((transitions, td_errors))
         return td_errors
 
-    def _note(self, transitions: Transitions, td_errors: Float[np.ndarray, "*batch"]) -> None:
-        """Keep for the metrics what was learned, of K batches the states of the last one."""
-        self._td_errors.append(td_errors)
-        self._states.append(transitions.states if td_errors.ndim == 1 else transitions.states[-1])
-
     def record_metrics(self) -> None:
-        """Write what was learned since the last call as a row of ``history.metrics``."""
-        if not self._td_errors:
+        """Write the last updates since the last call as a row of ``history.metrics``."""
+        if not self._learned:
             return
-        td_errors = np.concatenate(self._td_errors, axis=None)
-        values = self.qfunction.values(np.concatenate(self._states)[-N_STATES_FOR_METRICS:])
-        self._td_errors.clear()
-        self._states.clear()
+        td_errors = np.concatenate([errors for _, errors in self._learned], axis=None)
+        # Of K batches the states of the last one.
+        states = [t.states if errors.ndim == 1 else t.states[-1] for t, errors in self._learned]
+        values = self.qfunction.values(np.concatenate(states)[-N_STATES_FOR_METRICS:])
+        self._learned.clear()
         known = {
             "loss": float(np.square(td_errors).mean()) / 2,
             **self.qfunction.metrics(),

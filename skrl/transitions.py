@@ -3,8 +3,9 @@
 `skrl.base` explains the shapes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,20 +128,18 @@ class Transitions:
 
     def __getitem__(self, index: Any) -> "Transitions":
         """The transitions at `index` (anything that indexes the batch axes)."""
-        return Transitions(
-            **{name: np.asarray(array[index]) for name, array in self.to_dict().items()}
-        )
+        columns: Any = (None if c is None else np.asarray(c[index]) for c in get_columns(self))
+        return Transitions(*columns)
 
     def take(self, rows: Int64[np.ndarray, " k"]) -> "Transitions":
         """The transitions in these rows, of batch shape (k,): a faster ``transitions[rows]``."""
-        return Transitions(
-            **{name: array.take(rows, axis=0) for name, array in self.to_dict().items()}
-        )
+        columns: Any = [None if c is None else c.take(rows, axis=0) for c in get_columns(self)]
+        return Transitions(*columns)
 
     def to_dict(self) -> dict[str, np.ndarray]:
         """Give all columns by their names, without those that are None."""
-        columns = ((name, getattr(self, name)) for name in COLUMNS)
-        return {name: array for name, array in columns if array is not None}
+        columns = zip(COLUMNS, get_columns(self), strict=True)
+        return {name: column for name, column in columns if column is not None}
 
     @staticmethod
     def concatenate(parts: "Sequence[Transitions]") -> "Transitions":
@@ -166,3 +165,4 @@ class Transitions:
 
 
 COLUMNS = tuple(f.name for f in fields(Transitions))
+get_columns: Callable[[Transitions], tuple[Any, ...]] = attrgetter(*COLUMNS)

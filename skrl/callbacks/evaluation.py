@@ -1,30 +1,30 @@
 """Evaluate during training, keep the best, stop when the task is solved."""
 
 from dataclasses import dataclass, field
-from math import ceil, inf, sqrt
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Discrete
-from jaxtyping import Float64, Shaped
+from jaxtyping import Shaped
 from numpy.random import SeedSequence
 
 from skrl.base import ActionMasks, Actions, Callback, Environment, Run, State, States
+from skrl.callbacks.race import Contender, Race, Returns, compare
 from skrl.callbacks.solved import MIN_EPISODES, SolvedTest
 from skrl.evaluation import greedy_actions, play_episodes, side_by_side
 
-Returns = Float64[np.ndarray, "_"]
-
 # Episodes after which a candidate is compared with the best so far.
 HEAT = 5
+# The part of the steps that candidates may take before the play-off.
+SHARE = 0.5
 
 
 @dataclass
 class Memory:
     """What is known from earlier evaluations: of the best, of the last, and what was spent."""
 
-    best: State | None = None
-    best_returns: Returns = field(default_factory=lambda: np.empty(0))
+    race: Race = field(default_factory=Race)
     # What learning goes on from, once a run ended and the Q function was set to the best.
     latest: State | None = None
     last_returns: Returns = field(default_factory=lambda: np.empty(0))
@@ -79,11 +79,13 @@ class Evaluation(Callback):
     Notes
     -----
     Evaluations are a race. All play the same episodes, in heats of five (of all, in environments
-    that are computed at once). After each heat the candidate is compared with the best so far
-    episode by episode, and dropped if it is behind by two standard errors of the differences.
-    In the end it becomes the best unless it is behind by more than half a standard error: of
-    equals the later one has learned longer. A heat that exceeds the budget of steps does not
-    count. The next one begins when twice its steps are left, or at the end of the run.
+    that are computed at once). After each heat the candidate is compared with the leader episode
+    by episode, and dropped if it is behind by two standard errors of the differences. The best
+    four candidates are kept. They play on at the end of the schedule, the one with the fewest
+    episodes first, with the half of the steps that is saved for this. The latest one becomes the
+    best that is behind the leader by at most half a standard error: of equals the later one has
+    learned longer. A heat that exceeds the budget of steps does not count. The next one begins
+    when twice its steps are left.
 
     Where states are countable, episodes are not played again if the policy does the same as in
     the last evaluation, in all states that were visited there.
@@ -134,17 +136,23 @@ class Evaluation(Callback):
     @property
     def best_score_(self) -> float:
         """Mean return of the best evaluation; -inf before the first."""
-        if self._memory is None or self._memory.best is None:
+        if self._memory is None or not self._memory.race.contenders:
             return -inf
-        return float(self._memory.best_returns.mean())
+        return float(self._memory.race.winner().returns.mean())
 
     def state(self) -> State:
         """Copy what is known from earlier evaluations; see `QFunction.state`."""
-        return {} if self._memory is None else dict(vars(self._memory))
+        memory = self._memory
+        if memory is None:
+            return {}
+        return {**vars(memory), "race": [c._asdict() for c in memory.race.contenders]}
 
     def set_state(self, state: State) -> None:
         """Continue from a `state`."""
-        self._memory = Memory(**state) if state else None
+        self._memory = None
+        if state:
+            race = Race([Contender(**contender) for contender in state["race"]])
+            self._memory = Memory(**{**state, "race": race})
 
     def on_run_begin(self, run: Run) -> None:
         """Begin anew, or continue from the latest Q function if the run continues another."""
@@ -168,15 +176,15 @@ class Evaluation(Callback):
         )
         if n_due > memory.n_due or is_end:
             memory.n_due = n_due
-            self._evaluate(run)
+            self._evaluate(run, is_end)
 
     def on_run_end(self, run: Run) -> None:
         """Set the Q function to the best, and close the replica."""
         memory = self._memory
         # The latest is there already if the run could not begin.
-        if memory is not None and memory.best is not None and memory.latest is None:
+        if memory is not None and memory.race.contenders and memory.latest is None:
             memory.latest = run.qfunction.state()
-            run.qfunction.set_state(memory.best)
+            run.qfunction.set_state(memory.race.winner().state)
         if self._replica is not None:
             self._replica.close()
             self._replica = None
@@ -198,12 +206,16 @@ class Evaluation(Callback):
         n_envs = self._open().n_envs_
         return ceil(HEAT / n_envs) * n_envs
 
-    def _evaluate(self, run: Run) -> None:
+    def _evaluate(self, run: Run, is_end: bool) -> None:
         memory = self._known
-        returns = self._race(run)
-        earlier = memory.best_returns, memory.last_returns
-        is_same = any(_is_same(returns, others) for others in earlier)
+        returns, leader_returns = self._play_heats(run), memory.race.leader_returns
+        is_same = any(_is_same(returns, others) for others in (leader_returns, memory.last_returns))
+        gain, error = compare(returns, leader_returns)
         memory.last_returns = returns
+        if len(returns) and gain >= -2 * error:
+            memory.race.enter(run.qfunction.state(), returns)
+        if is_end:
+            self._play_off(run)
         if not len(returns):
             return
         run.history.evaluations.append(
@@ -214,27 +226,23 @@ class Evaluation(Callback):
             evaluation_steps=memory.n_steps,
             seconds=run.history.seconds(),
         )
-        gain, error = _gain(returns, memory.best_returns)
         brings_nothing = is_same or gain < -2 * error
         memory.n_no_change = memory.n_no_change + 1 if brings_nothing else 0
-        if gain >= -error / 2:
-            memory.best = run.qfunction.state()
-            # Otherwise the next candidates compete with the earlier returns. If they competed with
-            # slightly worse ones each time, the best would become worse in small steps.
-            if gain > 0 or len(returns) > len(memory.best_returns):
-                memory.best_returns = returns
         is_stuck = memory.n_no_change >= self.n_iter_no_change
         may_stop = self.early_stopping and run.stop_reason is None and gain >= -error
         if may_stop and is_stuck and returns.mean() >= self._threshold:
-            self._stop_if_solved(run)
+            self._stop_if_solved(run, returns)
 
-    def _race(self, run: Run) -> Returns:
+    def _play_heats(self, run: Run) -> Returns:
         """Play heats until the candidate cannot win, all is played, or steps run out."""
         memory = self._known
         returns, visited = self._recall(run), set(memory.visited.tolist())
-        while len(returns) < self.n_episodes and self._may_win(returns):
-            n_episodes = min(self._heat_size, self.n_episodes - len(returns))
-            heat = self._play(run, n_episodes, (0, len(returns)), visited)
+        while len(returns) < self.n_episodes and memory.race.may_win(returns):
+            # At the end a candidate that nobody competes with may take all that is left.
+            is_last_chance = run.stop_reason is not None and not memory.race.contenders
+            if not is_last_chance and not self._can_afford(run, 1, SHARE):
+                break
+            heat = self._play(run, (0, len(returns)), visited)
             if heat is None:
                 break
             returns = np.concatenate([returns, heat])
@@ -243,6 +251,18 @@ class Evaluation(Callback):
         if len(visited):
             memory.actions_there = greedy_actions(run.qfunction, memory.visited)
         return returns
+
+    def _play_off(self, run: Run) -> None:
+        """Let the contenders play on with the steps that are left."""
+        race, latest = self._known.race, run.qfunction.state()
+        while (i := race.next_to_play(self.n_episodes)) is not None and self._can_afford(run, 1):
+            state, returns = race.contenders[i]
+            run.qfunction.set_state(state)
+            heat = self._play(run, (0, len(returns)))
+            if heat is None:
+                break
+            race.extend(i, heat)
+        run.qfunction.set_state(latest)
 
     def _recall(self, run: Run) -> Returns:
         """The last evaluation's returns, if the same episodes would be played again; else none."""
@@ -254,14 +274,7 @@ class Evaluation(Callback):
         memory.visited = np.empty(0, self._open().state_space.dtype)
         return np.empty(0)
 
-    def _may_win(self, returns: Returns) -> bool:
-        """Whether the candidate may become the best, given its first returns."""
-        best_returns = self._known.best_returns
-        gain, error = _gain(returns, best_returns)
-        is_open = len(returns) < len(best_returns)
-        return gain >= (-2 if is_open else -1 / 2) * error
-
-    def _stop_if_solved(self, run: Run) -> None:
+    def _stop_if_solved(self, run: Run, returns: Returns) -> None:
         """Play fresh episodes until the threshold is surely reached, or probably not."""
         memory = self._known
         if not self._can_afford(run, ceil(MIN_EPISODES / self._heat_size)):
@@ -269,23 +282,23 @@ class Evaluation(Callback):
         memory.n_attempts += 1
         memory.n_no_change = 0  # learn some more, before the next attempt costs so much again
         test = SolvedTest(self._threshold, memory.n_attempts, self.n_episodes)
-        returns, is_solved = np.empty(0), None
+        fresh, is_solved = np.empty(0), None
         while is_solved is None:
-            heat = self._play(run, self._heat_size, (memory.n_attempts, len(returns)))
+            heat = None
+            if self._can_afford(run, 1):
+                heat = self._play(run, (memory.n_attempts, len(fresh)))
             if heat is not None:
-                returns = np.concatenate([returns, heat])
-            is_solved = test.look(returns, is_last=heat is None)
+                fresh = np.concatenate([fresh, heat])
+            is_solved = test.look(fresh, is_last=heat is None)
         if is_solved:
-            memory.best = run.qfunction.state()
+            memory.race = Race([Contender(run.qfunction.state(), returns)])
             run.stop(f"solved, the mean return reaches the threshold {self.reward_threshold:.4g}")
 
     def _play(
-        self, run: Run, n_episodes: int, heat: tuple[int, int], visited: set[Any] | None = None
+        self, run: Run, heat: tuple[int, int], visited: set[Any] | None = None
     ) -> Returns | None:
         """Play a heat; None if the steps that are left are not enough."""
         memory, environment = self._known, self._open()
-        if run.stop_reason is None and not self._can_afford(run, 1):
-            return None
         is_countable = isinstance(environment.state_space, Discrete)
 
         def choose(states: States, action_masks: ActionMasks | None) -> Actions:
@@ -293,6 +306,8 @@ class Evaluation(Callback):
                 visited.update(states.tolist())
             return greedy_actions(run.qfunction, states, action_masks)
 
+        # A heat (0, k) begins with episode k of an evaluation, and has no more than are wanted.
+        n_episodes = self._heat_size if heat[0] else min(self._heat_size, self.n_episodes - heat[1])
         seed = int(SeedSequence(self.random_state, spawn_key=heat).generate_state(1)[0])
         played = play_episodes(environment, choose, n_episodes, seed, self._n_steps_left(run))
         memory.n_steps += played.n_steps
@@ -302,15 +317,15 @@ class Evaluation(Callback):
         memory.heat_steps = played.n_steps
         return played.returns
 
-    def _can_afford(self, run: Run, n_heats: int) -> bool:
-        n_left = self._n_steps_left(run)
+    def _can_afford(self, run: Run, n_heats: int, share: float = 1.0) -> bool:
+        n_left = self._n_steps_left(run, share)
         return n_left is None or n_left >= n_heats * self._known.heat_steps
 
-    def _n_steps_left(self, run: Run) -> int | None:
+    def _n_steps_left(self, run: Run, share: float = 1.0) -> int | None:
         """Steps that evaluation may still take; None stands for no limit."""
         if self.max_ratio is None or self._open().is_vectorized:
             return None
-        return int(self.max_ratio * run.history.n_steps) - self._known.n_steps
+        return int(share * self.max_ratio * run.history.n_steps) - self._known.n_steps
 
     @property
     def _threshold(self) -> float:
@@ -321,12 +336,3 @@ def _is_same(returns: Returns, others: Returns) -> bool:
     """Whether the episodes that both played are the same, if there are any."""
     k = min(len(returns), len(others))
     return k > 0 and np.array_equal(returns[:k], others[:k])
-
-
-def _gain(returns: Returns, others: Returns) -> tuple[float, float]:
-    """By how much `returns` are better in the episodes that both played, and its standard error."""
-    k = min(len(returns), len(others))
-    if k == 0:
-        return inf, 0.0
-    gains = returns[:k] - others[:k]
-    return float(gains.mean()), float(gains.std(ddof=1) / sqrt(k)) if k > 1 else 0.0

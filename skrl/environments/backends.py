@@ -203,8 +203,12 @@ class SingleBackend(Backend):
         self, info: dict[str, Any], may_be_missing: Bool[np.ndarray, " n"]
     ) -> ActionMasks:
         mask = info.get(KEY)
-        if isinstance(mask, np.ndarray) and mask.shape == (self.n_actions,) and mask.any():
-            return np.array(mask, dtype=bool, ndmin=2)  # the usual case, faster
+        if (
+            isinstance(mask, np.ndarray)
+            and mask.shape == (self.n_actions,)
+            and np.count_nonzero(mask)
+        ):
+            return np.array(mask, dtype=bool, ndmin=2)  # faster than `read_masks`
         return read_masks({KEY: [mask]}, may_be_missing, self.n_actions)
 
     def parts(self) -> list[Any]:

@@ -11,7 +11,7 @@ from skrl.policies.greedy import (
     draw_greedy_action,
     draw_greedy_actions,
     greedy_probabilities,
-    is_highest,
+    values_of,
 )
 from skrl.policies.schedules import LinearSchedule, Schedule, evaluate
 
@@ -90,9 +90,12 @@ class EpsilonGreedy(Policy):
         explores = np.flatnonzero(draws < epsilon)
         is_greedy = np.ones(len(states), dtype=bool)
         if len(explores):
+            best = actions[explores]
             # A draw below epsilon is uniform there: it can also choose the action.
-            actions[explores] = (draws[explores] / epsilon * n_actions).astype(np.int64)
-            is_greedy[explores] = is_highest(values[explores], actions[explores])
+            chosen = (draws[explores] * (n_actions / epsilon)).astype(np.int64)
+            rows = values[explores]
+            actions[explores] = chosen
+            is_greedy[explores] = values_of(rows, chosen) == values_of(rows, best)
         return Decision(actions, is_greedy)
 
     def _decide_one(

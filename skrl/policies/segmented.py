@@ -16,7 +16,7 @@ from skrl.base import (
     mask_probabilities,
 )
 from skrl.policies.epsilon_greedy import EpsilonGreedy
-from skrl.policies.greedy import is_highest
+from skrl.policies.greedy import values_of
 from skrl.policies.schedules import LinearSchedule, Schedule, evaluate
 
 # The numbers that the RL Baselines3 Zoo found for DQN on MountainCar and LunarLander.
@@ -120,15 +120,17 @@ class SegmentedEpsilonGreedy(Policy):
         if segment != self._segment or len(states) != len(self._follows):
             self._follows = rng.random(len(states)) < self._linear_fraction(progress)
             self._segment, self._weights = segment, None
-        if not self._follows.any():
+        n_following = np.count_nonzero(self._follows)
+        if not n_following:
             return self._epsilon_greedy().decide(states, qfunction, progress, rng, action_masks)
+        if n_following == len(states):
+            return self._follow(states, qfunction, progress, rng, action_masks)
         actions, is_greedy = np.empty(len(states), np.int64), np.empty(len(states), bool)
         otherwise = self._epsilon_greedy().decide
         for rows, decide in ((self._follows, self._follow), (~self._follows, otherwise)):
-            if rows.any():
-                masks = None if action_masks is None else action_masks[rows]
-                decision = decide(states[rows], qfunction, progress, rng, masks)
-                actions[rows], is_greedy[rows] = decision
+            masks = None if action_masks is None else action_masks[rows]
+            decision = decide(states[rows], qfunction, progress, rng, masks)
+            actions[rows], is_greedy[rows] = decision
         return Decision(actions, is_greedy)
 
     def _follow(
@@ -149,7 +151,7 @@ class SegmentedEpsilonGreedy(Policy):
         if action_masks is not None:
             scores, values = (np.where(action_masks, array, -np.inf) for array in (scores, values))
         actions = scores.argmax(axis=1)
-        return Decision(actions, is_highest(values, actions))
+        return Decision(actions, values_of(values, actions) == values.max(axis=1))
 
     def begin(self, run: Run) -> None:
         """Forget the segment of an earlier run."""

@@ -1,8 +1,9 @@
-"""What several Q functions share: a check of their use, and parts of their state."""
+"""What several Q functions share: checks of their use, and parts of their state."""
 
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 from numpy.random import Generator
 from sklearn.exceptions import NotFittedError
 
@@ -45,3 +46,14 @@ def generator_at(rng: Generator, state: dict[str, Any]) -> Generator:
     bit_generator = type(rng.bit_generator)()
     bit_generator.state = state
     return np.random.Generator(bit_generator)
+
+
+def check_range(what: str, numbers: Shaped[np.ndarray, "*batch"], end: float) -> None:
+    """Raise a ValueError unless all are integers from 0 to end - 1."""
+    if numbers.size == 1:  # the same as below, faster
+        lowest = highest = numbers.item()
+    else:
+        lowest, highest = numbers.min(initial=0).item(), numbers.max(initial=0).item()
+    if type(lowest) is not int or lowest < 0 or highest >= end:
+        wrong = highest if lowest == 0 else lowest
+        raise ValueError(f"{what} must be integers in [0, {end}), got {wrong}.")

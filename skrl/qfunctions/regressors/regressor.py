@@ -15,7 +15,7 @@ from numpy.random import Generator
 from sklearn.base import BaseEstimator, clone, is_regressor
 
 from skrl.base import QFunction, State, States, Transitions, Values
-from skrl.qfunctions._checks import check_is_built, check_names
+from skrl.qfunctions._checks import check_is_built, check_names, check_range
 from skrl.qfunctions._targets import bootstrap_values
 from skrl.qfunctions.encoding import StateEncoder
 
@@ -319,10 +319,7 @@ class RegressorQFunction(QFunction):
 
     def _check(self, t: Transitions) -> None:
         """Raise a ValueError if there are actions or weights that cannot be learned from."""
-        lowest, highest = t.actions.min(initial=0), t.actions.max(initial=0)
-        if lowest < 0 or highest >= self.n_actions_:
-            wrong = lowest if lowest < 0 else highest
-            raise ValueError(f"Actions must be in [0, {self.n_actions_}), got {wrong}.")
+        check_range("Actions", t.actions, self.n_actions_)
         fit = getattr(self.estimator, "partial_fit", self.estimator.fit)
         if t.weights is not None and not _takes_weights(fit):
             raise ValueError(

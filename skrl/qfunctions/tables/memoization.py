@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64, Int64, Integer, Shaped
 from numpy.random import Generator
 
 from skrl.base import ActionMasks, Actions, Defaults, QFunction, State, States, Transitions, Values
-from skrl.qfunctions._checks import check_is_built, check_names
+from skrl.qfunctions._checks import check_is_built, check_names, check_range
 from skrl.qfunctions._targets import bootstrap_values
 
 # The largest table that has a row for every state of a Discrete space from the beginning: 160 MB.
@@ -230,22 +230,11 @@ class MemoizationQFunction(QFunction):
         """
         check_is_built(self)
         t = transitions
-        self._check_actions(t.actions)
-        rows = self._rows(t.states, remember=True)
-        next_rows = self._rows(t.next_states)
-        columns = self._columns(t.actions)
         if t.actions.shape == (1,) and t.next_probabilities is None:
-            td_error = self._update_one(rows.item(), columns.item(), next_rows.item(), t)
-            return np.array([td_error])
-        return self._update_many(rows, columns, next_rows, t)
-
-    def _update_many(
-        self,
-        rows: Integer[np.ndarray, "*batch"],
-        columns: Int64[np.ndarray, "*batch"],
-        next_rows: Integer[np.ndarray, "*batch"],
-        t: Transitions,
-    ) -> Float64[np.ndarray, "*batch"]:
+            return np.array([self._update_one(t)])
+        check_range("Actions", t.actions, self.n_actions_)
+        rows, next_rows = self._rows(t.states, remember=True), self._rows(t.next_states)
+        columns = self._columns(t.actions)
         # Where Q(s, a) stands if the table is written in one line: np.add.at is faster there.
         cells = rows.astype(np.int64) * self._n_columns + columns
         line = self._table.reshape(-1)
@@ -271,9 +260,11 @@ class MemoizationQFunction(QFunction):
             np.add.at(line, cells[k], self._step_sizes(cells[k]) * deltas)
         return td_errors
 
-    def _update_one(self, row: int, column: int, next_row: int, t: Transitions) -> float:
+    def _update_one(self, t: Transitions) -> float:
         """Do the same for one row, with Python's numbers, which are faster than arrays of one."""
-        table = self._table
+        check_range("Actions", t.actions, self.n_actions_)
+        row, next_row = self._rows(t.states, remember=True).item(), self._rows(t.next_states).item()
+        table, column = self._table, self._columns(t.actions).item()
         value: float = table.item(row, column)
         # target = r + discount * max_b Q(s', b), where the discount is 0 if s' is terminal
         masks = t.next_action_masks
@@ -337,15 +328,7 @@ class MemoizationQFunction(QFunction):
         """Find the row of each state; if `remember`, make rows for new states."""
         if self._end_of_states < inf:
             # NumPy would take -1 for the last row.
-            if states.size == 1:
-                lowest = highest = states.item()
-            else:
-                lowest, highest = states.min(initial=0).item(), states.max(initial=0).item()
-            if type(lowest) is not int or lowest < 0 or highest >= self._end_of_states:
-                raise ValueError(
-                    f"States of {self.state_space_} must be integers in [0, {self._end_of_states})"
-                    f", got {highest if lowest == 0 else lowest}."
-                )
+            check_range("States", states, self._end_of_states)
         row_of_key = self._row_of_key
         if row_of_key is None:
             return states  # the number of a state is the number of its row
@@ -434,15 +417,6 @@ class MemoizationQFunction(QFunction):
             f"States of {self.state_space_} must come as a batch, an array of shape "
             f"(m, *{self._state_shape}), got shape {states.shape}."
         )
-
-    def _check_actions(self, actions: Int64[np.ndarray, "*batch"]) -> None:
-        if actions.size == 1:
-            lowest = highest = actions.item()
-        else:
-            lowest, highest = actions.min(initial=0).item(), actions.max(initial=0).item()
-        if lowest < 0 or highest >= self.n_actions_:
-            wrong = lowest if lowest < 0 else highest
-            raise ValueError(f"Actions must be in [0, {self.n_actions_}), got {wrong}.")
 
     def _bad_error(self, td_errors: object) -> ValueError:
         return ValueError(

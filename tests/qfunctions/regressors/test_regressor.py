@@ -437,7 +437,7 @@ def test_a_target_that_is_not_finite_is_not_learned(name):
 def test_an_action_out_of_range_is_refused(action):
     transitions = batch()
     transitions.actions[5] = action
-    with pytest.raises(ValueError, match=rf"Actions must be in \[0, 2\), got {action}"):
+    with pytest.raises(ValueError, match=rf"Actions must be integers in \[0, 2\), got {action}"):
         build(linear()).update(transitions)
 
 

@@ -238,7 +238,7 @@ def test_before_build():
 def test_actions_out_of_range_are_not_those_of_the_other_table(actions, culprit):
     n = len(actions)
     qfunction = double()
-    with pytest.raises(ValueError, match=rf"Actions must be in \[0, 3\), got {culprit}"):
+    with pytest.raises(ValueError, match=rf"Actions must be integers in \[0, 3\), got {culprit}"):
         qfunction.update(batch([0] * n, actions, [1.0] * n, [0] * n, [0.0] * n))
     assert not qfunction.tables_.any()
 
