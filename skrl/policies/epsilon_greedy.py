@@ -1,6 +1,5 @@
 """The policy that chooses the greedy action most of the time, and a random one otherwise."""
 
-from collections.abc import Sequence
 from math import inf
 
 import numpy as np
@@ -102,20 +101,21 @@ class EpsilonGreedy(Policy):
         self, row: list[float], epsilon: float, rng: Generator, mask: list[bool] | None
     ) -> Decision:
         """Choose an action for one state, given Q(s, .)."""
-        draw, n_actions = rng.random(), len(row)
-        allowed: Sequence[int] = range(n_actions)
+        draw, allowed = rng.random(), None
         if mask is not None:
             allowed = [action for action, is_allowed in enumerate(mask) if is_allowed]
+            # As `mask_probabilities` has it: a random action that is not allowed is drawn anew.
+            n_others = len(row) - len(allowed)
+            epsilon *= len(allowed) / (len(row) - epsilon * n_others)
             row = [
                 value if is_allowed else -inf for value, is_allowed in zip(row, mask, strict=True)
             ]
-            # As `mask_probabilities` has it: a random action that is not allowed is drawn anew.
-            n_others = n_actions - len(allowed)
-            epsilon *= len(allowed) / (n_actions - epsilon * n_others)
-        action = best = draw_greedy_action(row, rng)
-        if draw < epsilon:
-            # A draw below epsilon is uniform there: it can also choose the action.
-            action = allowed[int(draw / epsilon * len(allowed))]
+        best = draw_greedy_action(row, rng)
+        if draw >= epsilon:
+            return Decision(np.array([best]), TRUE)
+        # A draw below epsilon is uniform there: it can also choose the action.
+        choices = range(len(row)) if allowed is None else allowed
+        action = choices[int(draw / epsilon * len(choices))]
         return Decision(np.array([action]), TRUE if row[action] == row[best] else FALSE)
 
     def metrics(self, progress: float) -> dict[str, float]:

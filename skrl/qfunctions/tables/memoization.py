@@ -262,8 +262,9 @@ class MemoizationQFunction(QFunction):
 
     def _update_one(self, t: Transitions) -> float:
         """Do the same for one row, with Python's numbers, which are faster than arrays of one."""
-        check_range("Actions", t.actions, self.n_actions_)
-        row, next_row = self._rows(t.states, remember=True).item(), self._rows(t.next_states).item()
+        if not 0 <= t.actions.item() < self.n_actions_:
+            check_range("Actions", t.actions, self.n_actions_)
+        row, next_row = self._row(t.states, remember=True), self._row(t.next_states)
         table, column = self._table, self._columns(t.actions).item()
         value: float = table.item(row, column)
         # target = r + discount * max_b Q(s', b), where the discount is 0 if s' is terminal
@@ -321,6 +322,14 @@ class MemoizationQFunction(QFunction):
         alpha = learning_rate / (1 + float(self.learning_rate_decay) * (n - 1))
         step_sizes: Float64[np.ndarray, " B"] = np.minimum(alpha, 1 / (n - n_before))
         return step_sizes
+
+    def _row(self, states: Shaped[np.ndarray, "one *state_shape"], remember: bool = False) -> int:
+        """Find the row of a single state."""
+        if self._row_of_key is None:
+            row = states.item()
+            if type(row) is int and 0 <= row < self._end_of_states:
+                return row
+        return int(self._rows(states, remember).item())
 
     def _rows(
         self, states: Shaped[np.ndarray, "*batch_and_state_shape"], remember: bool = False
