@@ -39,7 +39,6 @@ so that ``get_params``, ``set_params`` and ``sklearn.base.clone`` work, nested a
 """
 
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
@@ -78,7 +77,7 @@ __all__ = [
     "Values",
 ]
 
-# The metrics of a rollout are those of its last updates and states, at most so many.
+# The metrics of a rollout are those of its first updates and states, at most so many.
 N_UPDATES_FOR_METRICS, N_STATES_FOR_METRICS = 32, 128
 
 # What `state` gives: arrays, and values that JSON can hold, in dicts and lists.
@@ -537,9 +536,8 @@ class Run:
         # The update that is being made in the background, and what finishes it.
         self._learning: Transitions | None = None
         self._finish: Callable[[], Float[np.ndarray, "*batch"]] | None = None
-        # The last updates: what was learned from, and the TD errors.
-        self._learned: deque[tuple[Transitions, Float[np.ndarray, "*batch"]]]
-        self._learned = deque(maxlen=N_UPDATES_FOR_METRICS)
+        # The first updates of a rollout: what was learned from, and the TD errors.
+        self._learned: list[tuple[Transitions, Float[np.ndarray, "*batch"]]] = []
 
     def stop(self, reason: str) -> None:
         """End the run as soon as the current step is done, for the `reason` given."""
@@ -547,7 +545,9 @@ class Run:
 
     def update(self, transitions: Transitions) -> None:
         """Learn from transitions at once; see `QFunction.update`."""
-        self._learned.append((transitions, self.qfunction.update(transitions)))
+        td_errors = self.qfunction.update(transitions)
+        if len(self._learned) < N_UPDATES_FOR_METRICS:
+            self._learned.append((transitions, td_errors))
 
     def start_update(self, transitions: Transitions) -> None:
         """Begin to learn in the background, after finishing what has begun earlier."""
@@ -567,17 +567,18 @@ class Run:
         finish, transitions = self._finish, self._learning
         self._finish = self._learning = None
         td_errors = finish()
-        self._learned.append((transitions, td_errors))
+        if len(self._learned) < N_UPDATES_FOR_METRICS:
+            self._learned.append((transitions, td_errors))
         return td_errors
 
     def record_metrics(self) -> None:
-        """Write the last updates since the last call as a row of ``history.metrics``."""
+        """Write the first updates since the last call as a row of ``history.metrics``."""
         if not self._learned:
             return
         td_errors = np.concatenate([errors for _, errors in self._learned], axis=None)
         # Of K batches the states of the last one.
         states = [t.states if errors.ndim == 1 else t.states[-1] for t, errors in self._learned]
-        values = self.qfunction.values(np.concatenate(states)[-N_STATES_FOR_METRICS:])
+        values = self.qfunction.values(np.concatenate(states)[:N_STATES_FOR_METRICS])
         self._learned.clear()
         known = {
             "loss": float(np.square(td_errors).mean()) / 2,
@@ -817,7 +818,7 @@ class Runner(BaseEstimator, ABC):
                 begun.append(callback)
                 callback.on_run_begin(run)
             while run.stop_reason is None:
-                rollout_end = history.n_steps + self.rollout_length
+                rollout_end = min(history.n_steps + self.rollout_length, budget.last_step)
                 while history.n_steps < rollout_end and run.stop_reason is None:
                     decision = policy.decide(
                         environment.states, qfunction, run.progress, rng, environment.action_masks
@@ -834,8 +835,10 @@ class Runner(BaseEstimator, ABC):
                         policy.end_episodes(ended)
                         for callback in run.callbacks:
                             callback.on_episode_end(run)
-                    if budget.is_used_up() and run.stop_reason is None:
-                        run.stop("the budget is used up")
+                        if budget.is_used_up():
+                            break
+                if budget.is_used_up() and run.stop_reason is None:
+                    run.stop("the budget is used up")
                 run.record_metrics()
                 for callback in run.callbacks:
                     callback.on_rollout_end(run)

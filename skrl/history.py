@@ -108,8 +108,8 @@ class History(Table):
         ``evaluation_steps`` (environment steps that evaluation has taken so far), ``seconds``.
     metrics : Table
         One row for every rollout that something was learned in: ``n_steps``, ``loss``,
-        ``td_error`` (mean absolute TD error), ``q_mean`` and ``q_max`` (values of the states that
-        were learned from last), ``epsilon``, ``learning_rate``, ``seconds``. What a part does not
+        ``td_error`` (mean absolute TD error), ``q_mean`` and ``q_max`` (values of some states that
+        were learned from), ``epsilon``, ``learning_rate``, ``seconds``. What a part does not
         know is NaN.
 
     Examples
@@ -182,9 +182,9 @@ class History(Table):
             self._returns[env_ids] += rewards
             self._lengths[env_ids] += 1
         ended = transitions.terminated | transitions.truncated
-        if not ended.any():
-            return None
         rows = ended.nonzero()[0]
+        if not len(rows):
+            return None
         ended_ids: Int64[np.ndarray, " k"] = rows if env_ids is None else env_ids[rows]
         self._record_episodes(ended_ids)
         return ended_ids
@@ -279,6 +279,7 @@ class Budget:
         self.history = history
         self.first_step, self.first_episode = since or (history.n_steps, len(history))
         self.n_steps, self.n_episodes = n_steps or inf, n_episodes or inf
+        self.last_step = self.first_step + self.n_steps
 
     def used(self) -> float:
         """The part of the budget that is used, from 0 to 1."""
@@ -289,6 +290,6 @@ class Budget:
 
     def is_used_up(self) -> bool:
         """Whether nothing is left."""
-        if self.history.n_steps - self.first_step >= self.n_steps:
+        if self.history.n_steps >= self.last_step:
             return True
         return self.n_episodes < inf and len(self.history) - self.first_episode >= self.n_episodes

@@ -168,11 +168,13 @@ class SingleBackend(Backend):
 
     def step(self, actions: Actions) -> Transitions:
         """Take one action; when that ends the episode, begin the next one."""
-        self.check_form(actions)
+        if type(actions) is not np.ndarray or actions.dtype != INT64 or actions.shape != (1,):
+            self.check_form(actions)
         index = actions.item()
         if not 0 <= index < self.n_actions:
             self.check_range(actions)
-        states, action = self.states, self.actions.translate_one(index)
+        states = self.states if self._states is None else self._states
+        action = self.actions.translate_one(index)
         observation, reward, terminated, truncated, info = self.env.step(action)
         if not math.isfinite(reward):
             raise_bad_reward(reward)

@@ -1,5 +1,6 @@
 """The policy that chooses the greedy action most of the time, and a random one otherwise."""
 
+from itertools import compress
 from math import inf
 
 import numpy as np
@@ -86,27 +87,25 @@ class EpsilonGreedy(Policy):
 
         draws = rng.random(len(states))
         actions = draw_greedy_actions(values, rng)
-        explores = np.flatnonzero(draws < epsilon)
-        is_greedy = np.ones(len(states), dtype=bool)
+        is_greedy = draws >= epsilon
+        explores = (~is_greedy).nonzero()[0]
         if len(explores):
-            best = actions[explores]
+            best = values_of(values, explores, actions[explores])
             # A draw below epsilon is uniform there: it can also choose the action.
             chosen = (draws[explores] * (n_actions / epsilon)).astype(np.int64)
-            rows = values[explores]
             actions[explores] = chosen
-            is_greedy[explores] = values_of(rows, chosen) == values_of(rows, best)
+            is_greedy[explores] = values_of(values, explores, chosen) == best
         return Decision(actions, is_greedy)
 
     def _decide_one(
         self, row: list[float], epsilon: float, rng: Generator, mask: list[bool] | None
     ) -> Decision:
         """Choose an action for one state, given Q(s, .)."""
-        draw, allowed = rng.random(), None
+        draw, n_actions = rng.random(), len(row)
         if mask is not None:
-            allowed = [action for action, is_allowed in enumerate(mask) if is_allowed]
+            n_allowed = mask.count(True)
             # As `mask_probabilities` has it: a random action that is not allowed is drawn anew.
-            n_others = len(row) - len(allowed)
-            epsilon *= len(allowed) / (len(row) - epsilon * n_others)
+            epsilon *= n_allowed / (n_actions - epsilon * (n_actions - n_allowed))
             row = [
                 value if is_allowed else -inf for value, is_allowed in zip(row, mask, strict=True)
             ]
@@ -114,8 +113,8 @@ class EpsilonGreedy(Policy):
         if draw >= epsilon:
             return Decision(np.array([best]), TRUE)
         # A draw below epsilon is uniform there: it can also choose the action.
-        choices = range(len(row)) if allowed is None else allowed
-        action = choices[int(draw / epsilon * len(choices))]
+        allowed = range(n_actions) if mask is None else [*compress(range(n_actions), mask)]
+        action = allowed[int(draw / epsilon * len(allowed))]
         return Decision(np.array([action]), TRUE if row[action] == row[best] else FALSE)
 
     def metrics(self, progress: float) -> dict[str, float]:

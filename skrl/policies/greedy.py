@@ -101,7 +101,7 @@ def draw_greedy_actions(values: Values, rng: Generator) -> Actions:
         If there is a NaN among the values.
     """
     actions: Actions = values.argmax(axis=1)
-    highest = values_of(values, actions)
+    highest = values_of(values, np.arange(len(values)), actions)
     n_best = np.count_nonzero(values == highest[:, np.newaxis])
     # One best value in each row, unless there are ties, or NaN, which equals nothing.
     if n_best != len(values) or np.count_nonzero(highest != highest):
@@ -126,23 +126,27 @@ def draw_greedy_action(values: list[float], rng: Generator) -> int:
     return [action for action, value in enumerate(values) if value == best][k]
 
 
-def values_of(values: Values, actions: Actions) -> Float[np.ndarray, " m"]:
-    """Look up the value of one action per row, like ``values[np.arange(m), actions]`` but faster.
+def values_of(
+    values: Values, rows: Int64[np.ndarray, " k"], actions: Int64[np.ndarray, " k"]
+) -> Float[np.ndarray, " k"]:
+    """Look up values of single actions, like ``values[rows, actions]`` but faster.
 
     Parameters
     ----------
     values : ndarray of shape (m, n_actions)
         Q(s, .) of m states.
-    actions : ndarray of shape (m,), dtype int64
-        One action for each.
+    rows : ndarray of shape (k,), dtype int64
+        Which states.
+    actions : ndarray of shape (k,), dtype int64
+        An action for each.
 
     Returns
     -------
-    ndarray of shape (m,)
+    ndarray of shape (k,)
         Q(s, a).
     """
-    m, n_actions = values.shape
-    return values.ravel().take(actions + np.arange(0, m * n_actions, n_actions))
+    chosen: Float[np.ndarray, " k"] = values.ravel().take(rows * values.shape[1] + actions)
+    return chosen
 
 
 def _find_best(

@@ -151,7 +151,8 @@ class SegmentedEpsilonGreedy(Policy):
         if action_masks is not None:
             scores, values = (np.where(action_masks, array, -np.inf) for array in (scores, values))
         actions = scores.argmax(axis=1)
-        return Decision(actions, values_of(values, actions) == values.max(axis=1))
+        chosen = values_of(values, np.arange(len(values)), actions)
+        return Decision(actions, chosen == values.max(axis=1))
 
     def begin(self, run: Run) -> None:
         """Forget the segment of an earlier run."""

@@ -228,10 +228,10 @@ class MemoizationQFunction(QFunction):
             If a state or action is out of range, or a reward, discount or weight is not finite.
             The update it belongs to is not made.
         """
-        check_is_built(self)
         t = transitions
         if t.actions.shape == (1,) and t.next_probabilities is None:
-            return np.array([self._update_one(t)])
+            return self._update_one(t)
+        check_is_built(self)
         check_range("Actions", t.actions, self.n_actions_)
         rows, next_rows = self._rows(t.states, remember=True), self._rows(t.next_states)
         columns = self._columns(t.actions)
@@ -260,12 +260,24 @@ class MemoizationQFunction(QFunction):
             np.add.at(line, cells[k], self._step_sizes(cells[k]) * deltas)
         return td_errors
 
-    def _update_one(self, t: Transitions) -> float:
+    def _update_one(self, t: Transitions) -> Float64[np.ndarray, " one"]:
         """Do the same for one row, with Python's numbers, which are faster than arrays of one."""
-        if not 0 <= t.actions.item() < self.n_actions_:
+        check_is_built(self)
+        column = t.actions.item()
+        if not 0 <= column < self.n_actions_:
             check_range("Actions", t.actions, self.n_actions_)
-        row, next_row = self._row(t.states, remember=True), self._row(t.next_states)
-        table, column = self._table, self._columns(t.actions).item()
+        if self._n_tables > 1:
+            column = self._columns(t.actions).item()
+        if self._row_of_key is None:
+            row, next_row, end = t.states.item(), t.next_states.item(), self._end_of_states
+            if not (type(row) is type(next_row) is int and 0 <= row < end > next_row >= 0):
+                self._rows(t.states), self._rows(t.next_states)  # say what is wrong
+        else:
+            row, next_row = (
+                self._rows(t.states, remember=True).item(),
+                self._rows(t.next_states).item(),
+            )
+        table = self._table
         value: float = table.item(row, column)
         # target = r + discount * max_b Q(s', b), where the discount is 0 if s' is terminal
         masks = t.next_action_masks
@@ -287,7 +299,7 @@ class MemoizationQFunction(QFunction):
             step_size /= 1 + float(self.learning_rate_decay) * n_before
         # Q(s, a) <- Q(s, a) + alpha_n * delta
         table[row, column] = value + step_size * delta
-        return td_error
+        return np.array([td_error])
 
     def _columns(self, actions: Int64[np.ndarray, "*batch"]) -> Int64[np.ndarray, "*batch"]:
         """Give the column of each action's entry that is updated."""
@@ -305,9 +317,9 @@ class MemoizationQFunction(QFunction):
 
     def _bootstrap(self, next_values: list[float], column: int, mask: list[bool] | None) -> float:
         """Do the same for one row, without probabilities."""
-        if mask is not None:
-            next_values = list(compress(next_values, mask))
-        return max(next_values, default=0.0)
+        if mask is None:
+            return max(next_values)
+        return max(compress(next_values, mask), default=0.0)
 
     def _step_sizes(self, cells: Int64[np.ndarray, " B"]) -> float | Float64[np.ndarray, " B"]:
         """Count an update of these entries, and give the step size of each."""
@@ -322,14 +334,6 @@ class MemoizationQFunction(QFunction):
         alpha = learning_rate / (1 + float(self.learning_rate_decay) * (n - 1))
         step_sizes: Float64[np.ndarray, " B"] = np.minimum(alpha, 1 / (n - n_before))
         return step_sizes
-
-    def _row(self, states: Shaped[np.ndarray, "one *state_shape"], remember: bool = False) -> int:
-        """Find the row of a single state."""
-        if self._row_of_key is None:
-            row = states.item()
-            if type(row) is int and 0 <= row < self._end_of_states:
-                return row
-        return int(self._rows(states, remember).item())
 
     def _rows(
         self, states: Shaped[np.ndarray, "*batch_and_state_shape"], remember: bool = False

@@ -137,33 +137,36 @@ class ReplayBuffer(Buffer):
         """Store steps of the environments; see `Buffer.add`."""
         if not len(self._rows):
             self._allocate(transitions)
+        m = len(transitions.actions)
+        if m > self._piece:
+            # In pieces, so that none of them overwrites its own frames.
+            numbered = Transitions.concatenate([transitions])
+            for first in range(0, m, self._piece):
+                self.add(numbered[first : first + self._piece])
+            return
         # Storing many steps at once costs little more than storing one.
-        self._added.append(transitions)
-        self._n_unstored += len(transitions.actions)
-        if self._n_unstored + len(transitions.actions) > self._piece:
+        if self._n_unstored + m > self._piece:
             self._flush()
+        self._added.append(transitions)
+        self._n_unstored += m
 
     def end_episode(self) -> None:
         """Learn that what is added next does not continue what was added before."""
         self._flush()
-        if self._waiting is not None and len(self._waiting):
+        if self._waiting is not None:
             self._store(self._waiting, self._waiting_frames, is_end=True)
 
     def _flush(self) -> None:
         """Store what was added."""
         if not self._added:
             return
-        steps = Transitions.concatenate(self._added)
-        steps.discounts *= self._discount_factor
+        waiting = [] if self._waiting is None else [self._waiting]
+        steps = Transitions.concatenate([*waiting, *self._added])
+        new = slice(len(self._waiting_frames), None)
+        steps.discounts[new] *= self._discount_factor
+        frames = np.concatenate([self._waiting_frames, self._store_frames(steps.states[new])])
         self._added, self._n_unstored = [], 0
-        # In pieces, so that a piece never overwrites its own frames.
-        for first in range(0, len(steps), self._piece):
-            piece = steps[first : first + self._piece]
-            frames = self._store_frames(piece.states)
-            if self._waiting is not None and len(self._waiting):
-                piece = Transitions.concatenate([self._waiting, piece])
-                frames = np.concatenate([self._waiting_frames, frames])
-            self._store(piece, frames, is_end=False)
+        self._store(steps, frames, is_end=False)
 
     def _store(self, steps: Transitions, frames: Int[np.ndarray, " m"], is_end: bool) -> None:
         """Store the transitions whose steps are all there; the others keep waiting."""
