@@ -275,7 +275,7 @@ def test_an_interrupted_search_leaves_no_process_behind(tmp_path):
         wait_until(lambda: diary.exists() and diary.read_text().count("learning") == 2)
         assert len(processes_of_session(search.pid)) >= 3  # two of them work
         search.send_signal(signal.SIGINT)
-        assert search.wait(timeout=30) != 0
+        assert search.wait(timeout=120) != 0
         wait_until(lambda: not processes_of_session(search.pid))
     finally:
         for number in processes_of_session(search.pid):

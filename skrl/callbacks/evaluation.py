@@ -37,6 +37,8 @@ class Memory:
     n_steps: int = 0
     # Steps that the next heat is expected to take.
     heat_steps: int = 0
+    # Environments side by side, once that is known.
+    n_envs: int = 0
 
 
 class Evaluation(Callback):
@@ -196,8 +198,12 @@ class Evaluation(Callback):
 
     def _open(self) -> Environment:
         """Open the replica, unless it is open already."""
-        if self._replica is None:
+        memory = self._known
+        if self._replica is None and memory.n_envs:
+            self._replica = self.environment.replicate(memory.n_envs)
+        elif self._replica is None:
             self._replica = side_by_side(self.environment, self.n_episodes)
+            memory.n_envs = self._replica.n_envs_
         return self._replica
 
     @property
