@@ -1,41 +1,22 @@
 """QLearningAgent: the four interfaces behind scikit-learn's fit, predict and score."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from gymnasium import spaces
 from jaxtyping import Float, Shaped
 from numpy.random import SeedSequence
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from skrl import policies, runners
-from skrl.base import (
-    ActionMasks,
-    Actions,
-    Callback,
-    Environment,
-    Policy,
-    QFunction,
-    Run,
-    Runner,
-    States,
-)
-from skrl.callbacks import Evaluation, ProgressBar
+from skrl.base import ActionMasks, Actions, Callback, Environment, Policy, QFunction, Runner, States
 from skrl.environments import as_environment
 from skrl.environments.spaces import ActionTranslator, to_states
 from skrl.evaluation import greedy_actions, play_episodes, side_by_side
-from skrl.history import Budget, History
-from skrl.qfunctions import DQN, MemoizationQFunction
-from skrl.seeds import seed_sequence
-
-# Steps between two evaluations where the budget counts episodes only.
-EVALUATION_INTERVAL = 1_250
+from skrl.training import Parts, copy_parts, make_parts, plan_run
 
 
 class QLearningAgent(BaseEstimator):
@@ -268,159 +249,41 @@ class QLearningAgent(BaseEstimator):
         environment = as_environment(env)
         was_fitted = hasattr(self, "qfunction_")
         try:
-            parts = self._same_parts(environment) if continues and was_fitted else None
-            fitted = parts or self._fresh_parts(environment)
-            before = fitted.state() if parts else None
-            run = self._make_run(environment, fitted, n_steps, n_episodes, is_whole)
-            fitted.runner.start(run)
+            continues = continues and was_fitted
+            if continues:
+                self._check_spaces(environment)
+            parts = copy_parts(self, self._parts) if continues else make_parts(self, environment)
+            before = parts.state() if continues else None
+            run = plan_run(self, environment, parts, n_steps, n_episodes, is_whole)
+            parts.runner.start(run)
             try:
-                fitted.runner.loop(run)
+                parts.runner.loop(run)
             except KeyboardInterrupt:
-                self._adopt(fitted)
+                self._adopt(parts, environment)
                 raise
             except BaseException:
                 if before is not None:
-                    fitted.set_state(before)
+                    parts.set_state(before)
                     self.runner_.forget()
                 elif not was_fitted:
-                    self._adopt(fitted)
+                    self._adopt(parts, environment)
                 raise
-            self._adopt(fitted)
+            self._adopt(parts, environment)
         finally:
             if environment is not env:
                 environment.close()
         return self
 
-    def _fresh_parts(self, environment: Environment) -> "_Parts":
-        """Copy the parts, and build the Q function for the environment."""
-        seeds = seed_sequence(self.random_state)
-        wanted = self._wanted_parts(environment)
-        qfunction = clone(wanted[0]).build(
-            environment.state_space, environment.n_actions, random_state=_next_seed(seeds)
-        )
-        policy, runner, callbacks = clone(wanted[1]), clone(wanted[2]), self._copy_callbacks()
-        return _Parts(environment, qfunction, policy, runner, History(), callbacks, seeds)
-
-    def _same_parts(self, environment: Environment) -> "_Parts":
-        """Copy the parts with the parameters of now, and what they have learned so far."""
-        self._check_spaces(environment)
-        wanted_qfunction, wanted_policy, wanted_runner = self._wanted_parts(environment)
-        qfunction, policy = self.qfunction_, clone(wanted_policy)
-        if _differ(wanted_qfunction, qfunction):
-            qfunction = clone(wanted_qfunction).build(
-                self.state_space_, environment.n_actions, random_state=_next_seed(self._seeds)
-            )
-            qfunction.set_state(self.qfunction_.state())
-        if type(policy) is type(self.policy_):
-            policy.set_state(self.policy_.state())
-        runner = clone(wanted_runner)
-        if type(runner) is type(self.runner_):
-            memory = vars(self.runner_).keys() - runner.get_params(deep=False).keys()
-            for name in memory:
-                setattr(runner, name, getattr(self.runner_, name))
-        callbacks = self.callbacks_
-        if len(callbacks) != len(self.callbacks or []):
-            callbacks = self._copy_callbacks()
-        return _Parts(
-            environment,
-            qfunction,
-            policy,
-            runner,
-            self.history_,
-            callbacks,
-            self._seeds,
-            self._evaluation,
-        )
-
-    def _wanted_parts(self, environment: Environment) -> tuple[QFunction, Policy, Runner]:
-        """The parts that the parameters ask for; what is None, the Q function chooses."""
-        qfunction = self.qfunction
-        if qfunction is None:
-            is_countable = isinstance(environment.state_space, spaces.Discrete)
-            qfunction = MemoizationQFunction() if is_countable else DQN()
-        policy = qfunction.defaults.policy if self.policy is None else self.policy
-        runner = qfunction.defaults.runner if self.runner is None else self.runner
-        if isinstance(policy, str):
-            policy = getattr(policies, policy)()
-        if isinstance(runner, str):
-            runner = getattr(runners, runner)()
-        return qfunction, policy, runner
-
-    def _copy_callbacks(self) -> list[Callback]:
-        return [clone(callback, safe=False) for callback in self.callbacks or []]
-
-    def _make_run(
-        self,
-        environment: Environment,
-        parts: "_Parts",
-        n_steps: int | None,
-        n_episodes: int | None,
-        is_whole: bool,
-    ) -> Run:
-        """Plan a run: its budget, and its place in the schedule of all runs."""
-        history = parts.history
-        whole_steps, whole_episodes = self.n_steps, self.n_episodes
-        if whole_steps is None and whole_episodes is None:
-            whole_steps = parts.qfunction.defaults.n_steps
-        if n_steps is None and n_episodes is None:
-            n_steps = whole_steps
-        budget = Budget(history, n_steps, n_episodes)
-        interval = _interval(whole_steps, self.n_evaluations)
-        if is_whole:  # what was done before belongs to the schedule, and this comes on top
-            whole_steps = None if whole_steps is None else history.n_steps + whole_steps
-            whole_episodes = None if whole_episodes is None else len(history) + whole_episodes
-        schedule = Budget(history, whole_steps, whole_episodes, since=(0, 0))
-        callbacks = list(parts.callbacks)
-        # Two seeds, also without evaluation: it does not change what is learned.
-        run_seed, evaluation_seed = _next_seed(parts.seeds), _next_seed(parts.seeds)
-        if self.n_evaluations:
-            parts.evaluation = self._make_evaluation(environment, parts, interval, evaluation_seed)
-            callbacks.append(parts.evaluation)
-        if self.verbose:
-            callbacks.append(ProgressBar())
-        return Run(
-            environment,
-            parts.qfunction,
-            parts.policy,
-            parts.runner,
-            history,
-            budget,
-            schedule,
-            self.discount_factor,
-            np.random.default_rng(run_seed),
-            callbacks,
-        )
-
-    def _make_evaluation(
-        self, environment: Environment, parts: "_Parts", interval: int, seed: int
-    ) -> Evaluation:
-        threshold = self.reward_threshold
-        evaluation = Evaluation(
-            environment,
-            interval=interval,
-            n_episodes=self.n_evaluation_episodes,
-            reward_threshold=environment.reward_threshold if threshold is None else threshold,
-            early_stopping=self.early_stopping,
-            n_iter_no_change=self.n_iter_no_change,
-            max_ratio=self.evaluation_ratio,
-            random_state=seed,
-        )
-        if parts.evaluation is not None:
-            evaluation.set_params(random_state=parts.evaluation.random_state)
-            evaluation.set_state(parts.evaluation.state())
-        return evaluation
-
-    def _adopt(self, parts: "_Parts") -> None:
+    def _adopt(self, parts: Parts, environment: Environment) -> None:
         """Take over what was trained."""
-        environment = parts.environment
+        self._parts = parts
         self.qfunction_, self.policy_, self.runner_ = parts.qfunction, parts.policy, parts.runner
-        self.history_, self.callbacks_, self._seeds = parts.history, parts.callbacks, parts.seeds
-        self.n_steps_, self.n_episodes_ = self.history_.n_steps, len(self.history_)
-        self._evaluation = parts.evaluation
+        self.history_, self.callbacks_ = parts.history, parts.callbacks
+        self.n_steps_, self.n_episodes_ = parts.history.n_steps, len(parts.history)
         self.best_score_ = -np.inf
-        if self._evaluation is not None:
-            self._evaluation.set_params(environment=None)
-            self.best_score_ = self._evaluation.best_score_
+        if parts.evaluation is not None:
+            parts.evaluation.set_params(environment=None)
+            self.best_score_ = parts.evaluation.best_score_
         self.observation_space_ = environment.observation_space
         self.state_space_ = environment.state_space
         self.action_space_ = environment.action_space
@@ -522,8 +385,10 @@ class QLearningAgent(BaseEstimator):
         def choose(states: States, action_masks: ActionMasks | None) -> Actions:
             return greedy_actions(self.qfunction_, states, action_masks)
 
-        # A branch of the seeds that _next_seed, which counts from 0, never reaches.
-        seed = int(SeedSequence(self._seeds.entropy, spawn_key=(2**32 - 1,)).generate_state(1)[0])
+        # A branch of the seeds that `next_seed`, which counts from 0, never reaches.
+        seed = int(
+            SeedSequence(self._parts.seeds.entropy, spawn_key=(2**32 - 1,)).generate_state(1)[0]
+        )
         environment = None
         try:
             self._check_spaces(original)
@@ -551,29 +416,6 @@ class QLearningAgent(BaseEstimator):
         return masks
 
 
-@dataclass
-class _Parts:
-    """What is trained together, until the agent takes it over."""
-
-    environment: Environment
-    qfunction: QFunction
-    policy: Policy
-    runner: Runner
-    history: History
-    callbacks: list[Callback]
-    seeds: SeedSequence
-    evaluation: Evaluation | None = None
-
-    def state(self) -> dict[str, Any]:
-        """Copy what a run changes."""
-        return {"qfunction": self.qfunction.state(), "history": self.history.state()}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Undo a run."""
-        self.qfunction.set_state(state["qfunction"])
-        self.history.set_state(state["history"])
-
-
 _EXAMPLES = {"qfunction": "DQN()", "policy": "EpsilonGreedy()", "runner": "ExperienceReplay()"}
 
 
@@ -586,23 +428,3 @@ def _check_count(
         raise TypeError(f"{name} must be an integer, got {value!r}.{hint}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value!r}.{hint}")
-
-
-def _next_seed(seeds: SeedSequence) -> int:
-    """Seed of the next independent stream of random numbers."""
-    return int(seeds.spawn(1)[0].generate_state(1)[0])
-
-
-def _interval(n_steps: int | None, n_evaluations: int) -> int:
-    """Steps between two evaluations."""
-    if n_steps is None:
-        return EVALUATION_INTERVAL
-    return max(1, n_steps // max(1, n_evaluations))
-
-
-def _differ(wanted: BaseEstimator, current: BaseEstimator) -> bool:
-    """Whether two parts have different classes or parameters."""
-    if type(wanted) is not type(current):
-        return True
-    pairs = zip(wanted.get_params().items(), current.get_params().items(), strict=True)
-    return any(one != other for one, other in pairs)
