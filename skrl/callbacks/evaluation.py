@@ -243,10 +243,14 @@ class Evaluation(Callback):
         """Play heats until the candidate cannot win, all is played, or steps run out."""
         memory = self._known
         returns, visited = self._recall(run), set(memory.visited.tolist())
-        while len(returns) < self.n_episodes and memory.race.may_win(returns):
+        is_end, n_episodes = run.stop_reason is not None, self.n_episodes
+        if is_end and memory.race.contenders:
+            # The play-off goes on from there.
+            n_episodes = min(n_episodes, max(HEAT, len(memory.race.leader_returns)))
+        while len(returns) < n_episodes and memory.race.may_win(returns):
             # At the end a candidate that nobody competes with may take all that is left.
-            is_last_chance = run.stop_reason is not None and not memory.race.contenders
-            if not is_last_chance and not self._can_afford(run, 1, SHARE):
+            may_take_all = is_end and not memory.race.contenders
+            if not may_take_all and not self._can_afford(run, 1, 1.0 if is_end else SHARE):
                 break
             heat = self._play(run, (0, len(returns)), visited)
             if heat is None:
