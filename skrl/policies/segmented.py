@@ -1,7 +1,7 @@
 """Exploration by random linear policies that are followed for a while."""
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int64
 from numpy.random import Generator
 
 from skrl.base import (
@@ -32,7 +32,8 @@ class SegmentedEpsilonGreedy(Policy):
     `linear_fraction`, an environment follows a random linear policy ``argmax_a w_a . x + b_a``
     during a whole segment, where all w and b are drawn from a normal distribution. In MountainCar
     and Acrobot, 16 of 100 such policies reach the goal. In all other segments it is
-    epsilon-greedy.
+    epsilon-greedy. An environment enters a new segment when its episode ends, so that a linear
+    policy has a whole episode to reach the goal, or one segment later at the latest.
 
     (Dabney, Ostrovski & Barreto, 2021, "Temporally-extended epsilon-greedy exploration", repeat
     single actions instead. Mania, Guy & Recht, 2018, "Simple random search of static linear
@@ -59,8 +60,8 @@ class SegmentedEpsilonGreedy(Policy):
     Notes
     -----
     x are the features that the Q function sees (`QFunction.encode`). Every environment has its own
-    linear policy. They are drawn from `rng` at the first decision of a segment, and whenever the
-    number of states changes.
+    linear policy. It is drawn from `rng` when a segment is entered, and whenever the number of
+    states changes.
 
     Examples
     --------
@@ -76,11 +77,15 @@ class SegmentedEpsilonGreedy(Policy):
     1
     """
 
-    # What is remembered of the current segment: its number, which environments follow a linear
-    # policy, and the weights and biases of those k policies.
-    _segment: int | None = None
+    # The newest segment, and what is remembered of m environments: the segment that each is in,
+    # whether its episode has ended since the last decision, and whether it follows a linear
+    # policy; the weights and biases of the k that do.
+    _segment = -1
+    _segments: Int64[np.ndarray, " m"] = np.zeros(0, np.int64)
+    _ended: Bool[np.ndarray, " m"] = np.zeros(0, dtype=bool)
     _follows: Bool[np.ndarray, " m"] = np.zeros(0, dtype=bool)
-    _weights: Float32[np.ndarray, "k n_weights n_actions"] | None = None
+    _weights: Float32[np.ndarray, "k n_weights n_actions"] = np.zeros((0, 0, 0), np.float32)
+    _may_enter = True
 
     def __init__(
         self,
@@ -117,9 +122,8 @@ class SegmentedEpsilonGreedy(Policy):
     ) -> Decision:
         """Choose one action per state, shape (m,); see `Policy.decide`."""
         segment = int(progress * self.n_segments)
-        if segment != self._segment or len(states) != len(self._follows):
-            self._follows = rng.random(len(states)) < self._linear_fraction(progress)
-            self._segment, self._weights = segment, None
+        if self._may_enter or segment != self._segment or len(states) != len(self._follows):
+            self._enter(segment, states, qfunction, progress, rng)
         n_following = np.count_nonzero(self._follows)
         if not n_following:
             return self._epsilon_greedy().decide(states, qfunction, progress, rng, action_masks)
@@ -141,43 +145,81 @@ class SegmentedEpsilonGreedy(Policy):
         rng: Generator,
         action_masks: ActionMasks | None,
     ) -> Decision:
-        """Decide where linear policies are followed; draw those of a new segment."""
-        features, values = qfunction.encode(states), qfunction.values(states)
-        if self._weights is None:
-            shape = len(features), features.shape[1] + 1, qfunction.n_actions_
-            self._weights = rng.standard_normal(shape, dtype=np.float32)
+        """Decide where linear policies are followed."""
+        features, values, weights = (
+            qfunction.encode(states),
+            qfunction.values(states),
+            self._weights,
+        )
         # argmax_a w_a . x + b_a
-        scores = (features[:, np.newaxis] @ self._weights[:, :-1])[:, 0] + self._weights[:, -1]
+        scores = (features[:, np.newaxis] @ weights[:, :-1])[:, 0] + weights[:, -1]
         if action_masks is not None:
             scores, values = (np.where(action_masks, array, -np.inf) for array in (scores, values))
         actions = scores.argmax(axis=1)
         chosen = values_of(values, np.arange(len(values)), actions)
         return Decision(actions, chosen == values.max(axis=1))
 
+    def _enter(
+        self,
+        segment: int,
+        states: States,
+        qfunction: QFunction,
+        progress: float,
+        rng: Generator,
+    ) -> None:
+        """Let environments whose time has come enter the segment, and draw what they follow."""
+        m, fraction = len(states), self._linear_fraction(progress)
+        if m != len(self._follows):
+            self._ended, self._follows = np.zeros(m, dtype=bool), np.zeros(m, dtype=bool)
+            self._segments = np.full(m, segment - 2)
+            shape = 0, qfunction.encode(states[:1]).shape[1] + 1, qfunction.n_actions_
+            self._weights = np.zeros(shape, np.float32)
+        enters = (self._ended & (self._segments < segment)) | (self._segments < segment - 1)
+        self._ended[:], self._may_enter, self._segment = False, False, segment
+        if not enters.any():
+            return
+        self._segments[enters] = segment
+        begins, stays = enters & (rng.random(m) < fraction), self._follows & ~enters
+        shape = np.count_nonzero(begins), *self._weights.shape[1:]
+        weights = [self._weights[stays[self._follows]], rng.standard_normal(shape, np.float32)]
+        # In the order of the environments.
+        env_ids = np.concatenate([np.flatnonzero(stays), np.flatnonzero(begins)])
+        self._weights = np.concatenate(weights)[np.argsort(env_ids)]
+        self._follows = stays | begins
+
     def begin(self, run: Run) -> None:
-        """Forget the segment of an earlier run."""
-        self.set_state({"segment": None, "follows": np.zeros(0, dtype=bool), "weights": None})
+        """Forget the segments of an earlier run."""
+        self._follows = np.zeros(0, dtype=bool)
+
+    def end_episodes(self, env_ids: Int64[np.ndarray, " k"]) -> None:
+        """Let environments enter a new segment, if it is time; see `Policy.end_episodes`."""
+        self._ended[env_ids] = self._may_enter = True
 
     def state(self) -> State:
-        """Copy what is remembered of the current segment.
+        """Copy what is remembered of the segments.
 
         Returns
         -------
         dict
-            ``segment``, its number, or None before the first; ``follows`` of shape (m,), which
-            environments follow a linear policy; ``weights`` of shape (k, n_features + 1,
-            n_actions), those of the k linear policies, or None if there are none.
+            ``segment``, the newest one. For m environments: ``segments`` of shape (m,), where
+            each is; ``ended`` of shape (m,), whether its episode has just ended; ``follows`` of
+            shape (m,), whether it follows a linear policy; ``weights`` of shape
+            (k, n_features + 1, n_actions), those of the k that do.
         """
         return {
             "segment": self._segment,
+            "segments": self._segments.copy(),
+            "ended": self._ended.copy(),
             "follows": self._follows.copy(),
-            "weights": None if self._weights is None else self._weights.copy(),
+            "weights": self._weights.copy(),
         }
 
     def set_state(self, state: State) -> None:
         """Continue from a `state`."""
-        self._segment, self._follows = state["segment"], state["follows"].copy()
-        self._weights = None if state["weights"] is None else state["weights"].copy()
+        self._segment, self._may_enter = state["segment"], True
+        self._segments, self._ended = state["segments"].copy(), state["ended"].copy()
+        self._follows = state["follows"].copy()
+        self._weights = state["weights"].copy()
 
     def metrics(self, progress: float) -> dict[str, float]:
         """Report ``epsilon``, that of the epsilon-greedy segments; see `Policy.metrics`."""

@@ -37,12 +37,37 @@ def decide(policy, states, progress, rng, masks=None):
 def test_one_linear_policy_in_each_segment():
     policy = SegmentedEpsilonGreedy(linear_fraction=1.0, n_segments=10)
     rng = np.random.default_rng(0)
-    chosen = [
-        decide(policy, RIGHT, progress, rng).item() for progress in np.linspace(0, 0.999, 500)
-    ]
+    chosen = []
+    for progress in np.linspace(0, 0.999, 500):
+        chosen.append(decide(policy, RIGHT, progress, rng).item())
+        policy.end_episodes(np.array([0]))
     rows = np.array(chosen).reshape(10, 50)
     assert (rows == rows[:, :1]).all()
     assert len(set(rows[:, 0])) == 3
+
+
+def choices(policy, ends):
+    """What 300 environments do in ten segments; the episodes of the first half end at `ends`."""
+    rng, rows = np.random.default_rng(0), []
+    for progress in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5):
+        rows.append(decide(policy, ROWS, progress, rng))
+        if progress in ends:
+            policy.end_episodes(np.arange(150))
+    return np.array(rows)
+
+
+def test_a_segment_is_entered_at_the_end_of_an_episode():
+    policy = SegmentedEpsilonGreedy(linear_fraction=1.0, n_segments=10)
+    rows = choices(policy, ends=[0.2, 0.3])
+    changes = (rows[1:] != rows[:-1])[:, :150].any(axis=1)
+    # Those that ended at 0.2 and 0.3 do something new at 0.3 and 0.4.
+    assert changes[[2, 3]].all()
+
+
+def test_without_an_end_it_is_entered_one_segment_later():
+    policy = SegmentedEpsilonGreedy(linear_fraction=1.0, n_segments=10)
+    rows = choices(policy, ends=[0.2, 0.3])[:, 150:]
+    assert (rows[1:] != rows[:-1]).any(axis=1).tolist() == [False, True, False, True, False]
 
 
 def test_other_segments_are_epsilon_greedy():
