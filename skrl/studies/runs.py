@@ -33,6 +33,9 @@ class Result:
         Steps of training; None if the agent has no attribute `n_steps_`.
     seconds : float
         Duration of `fit`.
+    evaluations : list of [int, float], or None
+        Steps and score of each evaluation during training; None if the agent has no `history_`
+        with evaluations.
     """
 
     agent: str
@@ -41,6 +44,7 @@ class Result:
     score: float
     n_steps: int | None
     seconds: float
+    evaluations: list[list[float]] | None = None
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -79,7 +83,9 @@ class Job:
             )
             raise
         n_steps = int(agent.n_steps_) if hasattr(agent, "n_steps_") else None
-        return Result(*self.key, score, n_steps, seconds)
+        evaluations = getattr(getattr(agent, "history_", None), "evaluations", None)
+        curve = [[e["n_steps"], e["score"]] for e in evaluations[:]] if evaluations else None
+        return Result(*self.key, score, n_steps, seconds, curve)
 
     def digest(self) -> str:
         """Identify the run by everything but the names, the same in every process."""

@@ -217,9 +217,7 @@ class Study:
         -------
         Estimate
         """
-        scores = self._on_one_scale(agent, env)
-        interval = statistics.stratified_bootstrap(scores)
-        return Estimate(float(statistics.interquartile_mean(scores)), *interval)
+        return self._estimate(self._on_one_scale(agent, env))
 
     def probability_of_improvement(self, a: str, b: str, env: str | None = None) -> Estimate:
         """Probability that a run of `a` scores higher than a run of `b`, with a 95% interval.
@@ -259,6 +257,62 @@ class Study:
             for agent in self.agents
         }
 
+    def scores_at(
+        self, agent: str, n_steps: int, env: str | None = None
+    ) -> Float64[np.ndarray, "n_seeds n_envs"]:
+        """Scores of an agent in the middle of training, not scaled.
+
+        Parameters
+        ----------
+        agent : str
+            Name of the agent.
+        n_steps : int
+            Steps of training. A run that stopped earlier keeps its last score.
+        env : str or None, default=None
+            Name of an environment; None gives all.
+
+        Returns
+        -------
+        ndarray of shape (n_seeds, n_envs)
+            Score of each run's last evaluation by then.
+
+        Raises
+        ------
+        ValueError
+            If a run was not evaluated by then.
+        """
+        curve_of = {result.key: result.evaluations or [] for result in self.results}
+        scores = self.scores(agent, env)
+        for i, seed in enumerate(self.seeds):
+            for j, name in enumerate(self.envs if env is None else [env]):
+                known = [score for n, score in curve_of[agent, name, seed] if n <= n_steps]
+                if not known:
+                    raise ValueError(
+                        f"The run of {agent!r} in {name!r} with seed {seed} has no evaluation "
+                        f"within its first {n_steps:,} steps. Ask for more steps, or train with "
+                        "n_evaluations > 0."
+                    )
+                scores[i, j] = known[-1]
+        return scores
+
+    def sample_efficiency(self, agent: str, n_steps: int, env: str | None = None) -> Estimate:
+        """Interquartile mean of an agent's scores in the middle of training, with a 95% interval.
+
+        Parameters
+        ----------
+        agent : str
+            Name of the agent.
+        n_steps : int
+            Steps of training, see `scores_at`.
+        env : str or None, default=None
+            Name of an environment; None pools all, on the scale of the final scores.
+
+        Returns
+        -------
+        Estimate
+        """
+        return self._estimate(self._scaled(self.scores_at(agent, n_steps, env)))
+
     def n_seeds_needed(self, a: str, b: str, *, error: float = 0.05, power: float = 0.8) -> float:
         """Number of seeds that show that `a` is better than `b`, at this study's probability.
 
@@ -280,7 +334,12 @@ class Study:
         return statistics.n_seeds_needed(probability, len(self.envs), error=error, power=power)
 
     def _on_one_scale(self, agent: str, env: str | None) -> Float64[np.ndarray, "n_seeds n_envs"]:
-        scores = self.scores(agent, env)
+        return self._scaled(self.scores(agent, env))
+
+    def _scaled(
+        self, scores: Float64[np.ndarray, "n_seeds n_envs"]
+    ) -> Float64[np.ndarray, "n_seeds n_envs"]:
+        """Scale scores of several environments to those that runs of this study ended with."""
         if scores.shape[1] == 1:
             return scores
         everything = np.concatenate([self.scores(name) for name in self.agents])
@@ -288,6 +347,11 @@ class Study:
         # (score - low) / (high - low)
         scaled: np.ndarray = (scores - low) / np.where(high > low, high - low, 1.0)
         return scaled
+
+    @staticmethod
+    def _estimate(scores: Float64[np.ndarray, "n_seeds n_envs"]) -> Estimate:
+        interval = statistics.stratified_bootstrap(scores)
+        return Estimate(float(statistics.interquartile_mean(scores)), *interval)
 
     # ---- the report ----------------------------------------------------------------------------
 

@@ -358,3 +358,22 @@ def test_unknown_names_are_refused():
         STUDY.scores("ugly")
     with pytest.raises(ValueError, match="does not contain 'taxi'"):
         STUDY.interquartile_mean("good", "taxi")
+
+
+def test_scores_in_the_middle_of_training():
+    """The last evaluation by then counts; a run that stopped keeps its last score."""
+    curves = {0: [[100, 1.0], [200, 3.0]], 1: [[150, 2.0]]}
+    study = Study([Result("a", "lake", seed, 9.0, 200, 1.0, curves[seed]) for seed in curves])
+    assert study.scores_at("a", 150).tolist() == [[1.0], [2.0]]
+    assert study.scores_at("a", 500).tolist() == [[3.0], [2.0]]
+    assert study.sample_efficiency("a", 500).value == 2.5
+    with pytest.raises(ValueError, match="seed 1 has no evaluation within its first 149 steps"):
+        study.scores_at("a", 149)
+
+
+def test_a_run_keeps_its_evaluations(tmp_path):
+    agent = QLearningAgent(n_steps=1000, n_evaluations=2, n_evaluation_episodes=5)
+    file = tmp_path / "runs.jsonl"
+    (result,) = compare({"a": agent}, [RING], n_seeds=1, resume=file).results
+    assert [n for n, _ in result.evaluations] == [512, 1000]
+    assert compare({"a": agent}, [RING], n_seeds=1, resume=file).results[0] == result
