@@ -2,7 +2,7 @@
 
 from skrl.agent import QLearningAgent
 from skrl.base import Callback, Decision, Environment, Policy, QFunction, Run, Runner, Transitions
-from skrl.environments import GymEnvironment, make_envs
+from skrl.environments import GymEnvironment, diagnose, make_envs
 from skrl.history import History
 from skrl.policies import (
     ConstantSchedule,
@@ -62,5 +62,6 @@ __all__ = [
     "TileCoding",
     "Transitions",
     "compare",
+    "diagnose",
     "make_envs",
 ]
