@@ -1,25 +1,40 @@
 """QLearningAgent: the four interfaces behind scikit-learn's fit, predict and score."""
 
+import warnings
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float, Shaped
 from numpy.random import SeedSequence
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import Tags
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from skrl.base import ActionMasks, Actions, Callback, Environment, Policy, QFunction, Runner, States
+from skrl.base import (
+    ActionMasks,
+    Actions,
+    Callback,
+    Environment,
+    Policy,
+    QFunction,
+    Run,
+    Runner,
+    States,
+)
+from skrl.callbacks.sklearn_callbacks import SklearnTasks, count_tasks
 from skrl.environments import as_environment
 from skrl.environments.spaces import ActionTranslator, to_states
 from skrl.evaluation import greedy_actions, play_episodes, side_by_side
 from skrl.training import Parts, copy_parts, make_parts, plan_run
 
 
-class QLearningAgent(BaseEstimator):
+class QLearningAgent(CallbackSupportMixin, BaseEstimator):
     """An agent that learns action values Q(s, a) and acts on them.
 
     Wherever scikit-learn says X, this agent takes environments: an id such as ``"CartPole-v1"``,
@@ -92,11 +107,20 @@ class QLearningAgent(BaseEstimator):
     best_score_ : float
         Highest mean return of an evaluation; -inf if there was none. The Q function that is kept
         was chosen for it, so `score` gives the honest number.
+    needs_action_masks_ : bool
+        Whether the environment said in each state which actions are allowed.
     observation_space_, state_space_, action_space_ : gymnasium.Space
         Spaces of one observation, state and action of the environment.
     classes_ : ndarray of shape (n_actions, *action_shape)
         The environment's actions, in the order of the columns of `decision_function` and
         `predict_proba`.
+
+    Notes
+    -----
+    `set_callbacks` sets scikit-learn's own callbacks (`sklearn.callback`, experimental), such as
+    its `ProgressBar` or ``ScoringMonitor(scoring={"return": lambda agent, env, y:
+    agent.score(env)})``. They watch `fit`, not `partial_fit`: a task of theirs is the time between
+    two evaluations, or a rollout if there is no evaluation.
 
     Examples
     --------
@@ -164,6 +188,7 @@ class QLearningAgent(BaseEstimator):
 
     # ---- learning ------------------------------------------------------------------------------
 
+    @with_callbacks  # type: ignore[untyped-decorator]
     def fit(self, env: Any, y: None = None) -> Self:
         """Train in an environment.
 
@@ -255,6 +280,7 @@ class QLearningAgent(BaseEstimator):
             parts = copy_parts(self, self._parts) if continues else make_parts(self, environment)
             before = parts.state() if continues else None
             run = plan_run(self, environment, parts, n_steps, n_episodes, is_whole)
+            tasks = self._make_tasks(env, environment, parts, run) if is_whole else None
             parts.runner.start(run)
             try:
                 parts.runner.loop(run)
@@ -268,11 +294,39 @@ class QLearningAgent(BaseEstimator):
                 elif not was_fitted:
                     self._adopt(parts, environment)
                 raise
+            finally:
+                if parts.evaluation is not None:
+                    parts.evaluation.set_params(environment=None)
             self._adopt(parts, environment)
+            if tasks is not None:
+                tasks.end()
         finally:
             if environment is not env:
                 environment.close()
         return self
+
+    def _make_tasks(
+        self, env: Any, environment: Environment, parts: Parts, run: Run
+    ) -> SklearnTasks:
+        """Let scikit-learn's callbacks watch a run: after our own, before its evaluation."""
+        interval = parts.runner.rollout_length
+        if self.n_evaluations and parts.evaluation is not None:
+            interval = parts.evaluation.interval
+        context = self._init_callback_context(max_subtasks=count_tasks(run.budget, interval))
+
+        def fitted_attributes() -> dict[str, Any]:
+            learning = parts.qfunction
+            space, n_actions = learning.state_space_, learning.n_actions_
+            qfunction = clone(learning).build(space, n_actions, random_state=0)
+            qfunction.set_state(learning.state())
+            fitted = copy(self)
+            fitted._adopt(replace(parts, qfunction=qfunction), environment)
+            return dict(vars(fitted))
+
+        tasks = SklearnTasks(self, env, context, interval, fitted_attributes)
+        n_own = len(parts.callbacks)
+        run.callbacks = [*run.callbacks[:n_own], tasks, *run.callbacks[n_own:]]
+        return tasks
 
     def _adopt(self, parts: Parts, environment: Environment) -> None:
         """Take over what was trained."""
@@ -282,8 +336,8 @@ class QLearningAgent(BaseEstimator):
         self.n_steps_, self.n_episodes_ = parts.history.n_steps, len(parts.history)
         self.best_score_ = -np.inf
         if parts.evaluation is not None:
-            parts.evaluation.set_params(environment=None)
             self.best_score_ = parts.evaluation.best_score_
+        self.needs_action_masks_ = environment.action_masks is not None
         self.observation_space_ = environment.observation_space
         self.state_space_ = environment.state_space
         self.action_space_ = environment.action_space
@@ -319,9 +373,21 @@ class QLearningAgent(BaseEstimator):
         -------
         ndarray of shape (m, *action_shape), or (*action_shape,) for a single observation
             Actions in the environment's own numbering. Of equally good actions the first.
+
+        Warns
+        -----
+        UserWarning
+            If the environment of training gave action masks, and `action_mask` is None. What was
+            never allowed has not been learned, and may look like the best action.
         """
         batch, is_single = self._to_batch(states)
         masks = None if action_mask is None else self._to_masks(action_mask, len(batch))
+        if masks is None and self.needs_action_masks_:
+            warnings.warn(
+                "The agent was trained with action masks. Without them it may choose actions that "
+                'are not allowed: call predict(states, action_mask=info["action_mask"]).',
+                stacklevel=2,
+            )
         actions: np.ndarray = self.classes_[greedy_actions(self.qfunction_, batch, masks)]
         return actions[0] if is_single else actions
 

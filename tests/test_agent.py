@@ -581,6 +581,8 @@ def test_masked_actions_are_never_chosen():
     actions = agent.predict(states, masks)
     assert masks[np.arange(50), actions].all()
     assert agent.predict(int(states[0]), masks[0]) == actions[0]
+    with pytest.warns(UserWarning, match=r"call predict\(states, action_mask=info"):
+        agent.predict(states)
     with pytest.raises(ValueError, match="action_mask must allow at least one action"):
         agent.predict(int(states[0]), np.zeros(6))
 

@@ -61,7 +61,13 @@ def optimal_value(world: World) -> float:
 
 
 def greedy_policy_value(agent: Any, env_id: str) -> float:
-    """Value of an agent's greedy policy."""
+    """Value of an agent's greedy policy, among the actions that the world allows."""
     world = load(env_id)
     n_states, n_actions = world.rewards.shape
-    return policy_value(world, np.eye(n_actions)[agent.predict(np.arange(n_states))])
+    dynamics: Any = gymnasium.make(env_id, disable_env_checker=True).unwrapped
+    masks = None
+    if hasattr(dynamics, "action_mask"):  # Taxi's
+        masks = np.array([dynamics.action_mask(s) for s in range(n_states)])
+        masks[~masks.any(axis=1)] = 1  # where nothing is allowed, because nobody gets there
+    actions = agent.predict(np.arange(n_states), masks)
+    return policy_value(world, np.eye(n_actions)[actions])

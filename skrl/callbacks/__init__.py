@@ -1,6 +1,8 @@
 """Callbacks: what watches a run."""
 
+from skrl.callbacks.csv_logger import CSVLogger
 from skrl.callbacks.evaluation import Evaluation
 from skrl.callbacks.progress import ProgressBar
+from skrl.callbacks.tensorboard import TensorBoard
 
-__all__ = ["Evaluation", "ProgressBar"]
+__all__ = ["CSVLogger", "Evaluation", "ProgressBar", "TensorBoard"]

@@ -8,22 +8,20 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from importlib import import_module
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.wrappers import HumanRendering
-from jaxtyping import UInt8
 
 from skrl.arrays import describe
-
-Frame = UInt8[np.ndarray, "height width 3"]
+from skrl.environments.pictures import Frame, add_caption, tile
 
 # Frames per second of an environment without metadata["render_fps"].
 DEFAULT_FPS = 30
@@ -54,6 +52,8 @@ def record_video(
     max_steps: int | None = None,
     fps: float | None = None,
     seed: int | None = None,
+    caption: bool = False,
+    n_columns: int | None = None,
 ) -> Path:
     """Record episodes of an agent to a video file.
 
@@ -70,13 +70,20 @@ def record_video(
         The file to write: ``.mp4`` (H.264) or ``.gif`` (loops indefinitely; at most 50 frames
         per second, because viewers slow down faster ones).
     n_episodes : int
-        How many episodes to record.
+        How many episodes to record, in sequence or in a grid: see `n_columns`.
     max_steps : int or None
         Cut every episode off after this many steps. None plays until it ends.
     fps : float or None
         Frames per second. None stands for the environment's ``metadata["render_fps"]``, or 30.
     seed : int or None
-        Seeds the environment and the random actions.
+        Seeds the environment and the random actions. In a grid, episode i has the seed
+        ``seed + i``.
+    caption : bool
+        Whether to write the number of the episode, the step and the return so far above each
+        frame.
+    n_columns : int or None
+        Show all episodes at once, in a grid with so many columns; each one keeps its last frame
+        until all have ended. None shows one episode after the other.
 
     Returns
     -------
@@ -97,17 +104,16 @@ def record_video(
         raise ValueError(f"A video's file name must end in .mp4 or .gif, got {str(path)!r}.")
     if not path.parent.is_dir():
         raise ValueError(f"There is no folder {str(path.parent)!r} to write {path.name!r} to.")
-    check_arguments(agent, n_episodes, max_steps, fps)
+    check_arguments(agent, n_episodes, max_steps, fps, n_columns)
     if not has_screen():
         # pygame looks for a screen even if it only draws to memory, and may fail without one.
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
     part = path.with_name(f"{path.stem}.part{path.suffix}")
     try:
-        with readable_errors(), make_drawing(environment, fps) as env:
-            moments = play(env, agent, n_episodes, max_steps, seed)
-            write = WRITERS[path.suffix.lower()]
-            write(part, frames(env, moments), float(env.metadata["render_fps"]))
+        filming = film(environment, agent, n_episodes, max_steps, fps, seed, caption, n_columns)
+        with filming as (pictures, fps):
+            WRITERS[path.suffix.lower()](part, pictures, fps)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -122,6 +128,8 @@ def animate(
     max_steps: int | None = None,
     fps: float | None = None,
     seed: int | None = None,
+    caption: bool = False,
+    n_columns: int | None = None,
 ) -> None:
     """Play episodes of an agent: as a video in a notebook, in a window elsewhere.
 
@@ -132,13 +140,20 @@ def animate(
     agent : object with a method ``predict(observation) -> action``, or None
         Chooses the actions, such as a `QLearningAgent`. None acts at random.
     n_episodes : int
-        How many episodes to play.
+        How many episodes to play, in sequence or in a grid: see `n_columns`.
     max_steps : int or None
         Cut every episode off after this many steps. None plays until it ends.
     fps : float or None
         Frames per second. None stands for the environment's ``metadata["render_fps"]``, or 30.
     seed : int or None
-        Seeds the environment and the random actions.
+        Seeds the environment and the random actions. In a grid, episode i has the seed
+        ``seed + i``.
+    caption : bool
+        Whether to write the number of the episode, the step and the return so far above each
+        frame.
+    n_columns : int or None
+        Show all episodes at once, in a grid with so many columns; each one keeps its last frame
+        until all have ended. None shows one episode after the other.
 
     Raises
     ------
@@ -148,7 +163,7 @@ def animate(
     TypeError
         If the agent has no method `predict`.
     """
-    check_arguments(agent, n_episodes, max_steps, fps)
+    check_arguments(agent, n_episodes, max_steps, fps, n_columns)
     if in_notebook():
         ipython = import_module("IPython.display")  # installed with the notebook, not with skrl
         with tempfile.TemporaryDirectory() as folder:
@@ -160,6 +175,8 @@ def animate(
                 max_steps=max_steps,
                 fps=fps,
                 seed=seed,
+                caption=caption,
+                n_columns=n_columns,
             )
             video = path.read_bytes()
         player = ipython.Video(
@@ -167,15 +184,9 @@ def animate(
         )
         ipython.display(player)
     elif has_screen():
-        with (
-            readable_errors(),
-            make_drawing(environment, fps) as env,
-            HumanRendering(env) as window,  # shows every frame after each step
-        ):
-            for _ in play(window, agent, n_episodes, max_steps, seed):
-                pass
-            # Show the last frame as long as the others before the window closes.
-            time.sleep(1 / window.metadata["render_fps"])
+        filming = film(environment, agent, n_episodes, max_steps, fps, seed, caption, n_columns)
+        with filming as (pictures, fps):
+            show_in_window(pictures, fps)
     else:
         raise ValueError(
             "There is neither a notebook nor a screen to show an animation on. Write it to a "
@@ -183,7 +194,13 @@ def animate(
         )
 
 
-def check_arguments(agent: Any, n_episodes: int, max_steps: int | None, fps: float | None) -> None:
+def check_arguments(
+    agent: Any,
+    n_episodes: int,
+    max_steps: int | None,
+    fps: float | None,
+    n_columns: int | None,
+) -> None:
     """Raise an error if an argument is invalid."""
     if agent is not None and not hasattr(agent, "predict"):
         raise TypeError(
@@ -192,8 +209,9 @@ def check_arguments(agent: Any, n_episodes: int, max_steps: int | None, fps: flo
         )
     if n_episodes < 1:
         raise ValueError(f"n_episodes must be at least 1, got {n_episodes}.")
-    if max_steps is not None and max_steps < 1:
-        raise ValueError(f"max_steps must be at least 1 or None, got {max_steps}.")
+    for name, number in (("max_steps", max_steps), ("n_columns", n_columns)):
+        if number is not None and number < 1:
+            raise ValueError(f"{name} must be at least 1 or None, got {number}.")
     if fps is not None and fps <= 0:
         raise ValueError(f"fps must be greater than 0 or None, got {fps}.")
 
@@ -221,6 +239,30 @@ def readable_errors() -> Iterator[None]:
         raise ValueError(f"The environment cannot be drawn: {error}.") from error
 
 
+@contextmanager
+def film(
+    environment: Recordable,
+    agent: Actor | None,
+    n_episodes: int,
+    max_steps: int | None,
+    fps: float | None,
+    seed: int | None,
+    caption: bool,
+    n_columns: int | None,
+) -> Iterator[tuple[Iterator[Frame], float]]:
+    """Play episodes in fresh environments; give the frames, and how many there are per second."""
+    n_at_once = 1 if n_columns is None else n_episodes
+    with readable_errors(), ExitStack() as stack:
+        streams = []
+        for first in range(n_at_once):
+            env = stack.enter_context(make_drawing(environment, fps))
+            own_seed = None if seed is None else seed + first
+            moments = play(env, agent, range(first, n_episodes, n_at_once), max_steps, own_seed)
+            streams.append(frames(env, moments, n_episodes if caption else None))
+        pictures = streams[0] if n_columns is None else tile(streams, n_columns)
+        yield pictures, float(env.metadata["render_fps"])
+
+
 def make_drawing(environment: Recordable, fps: float | None) -> gymnasium.Env[Any, Any]:
     """Make a fresh environment that renders arrays, with ``metadata["render_fps"]``."""
     env = environment.make_single("rgb_array")
@@ -229,30 +271,42 @@ def make_drawing(environment: Recordable, fps: float | None) -> gymnasium.Env[An
     return env
 
 
+class Moment(NamedTuple):
+    """Where an episode is: its number, the steps taken, and the return so far."""
+
+    episode: int
+    step: int
+    total: float
+
+
 def play(
     env: gymnasium.Env[Any, Any],
     agent: Actor | None,
-    n_episodes: int,
+    episodes: Iterable[int],
     max_steps: int | None,
     seed: int | None,
-) -> Iterator[None]:
-    """Play episodes in `env`, and yield after each reset and step."""
+) -> Iterator[Moment]:
+    """Play episodes in `env`, and yield after each reset and step. The first one is seeded."""
     env.action_space.seed(seed)
-    for episode in range(n_episodes):
-        observation, _ = env.reset(seed=seed if episode == 0 else None)
-        yield
-        for _ in count() if max_steps is None else range(max_steps):
+    for episode in episodes:
+        observation, _ = env.reset(seed=seed)
+        seed, total = None, 0.0
+        yield Moment(episode, 0, total)
+        for step in count(1) if max_steps is None else range(1, max_steps + 1):
             action = env.action_space.sample() if agent is None else agent.predict(observation)
-            observation, _, terminated, truncated, _ = env.step(action)
-            yield
+            observation, reward, terminated, truncated, _ = env.step(action)
+            total += float(reward)
+            yield Moment(episode, step, total)
             if terminated or truncated:
                 break
 
 
-def frames(env: gymnasium.Env[Any, Any], moments: Iterator[None]) -> Iterator[Frame]:
-    """Render `env` at each of the moments."""
+def frames(
+    env: gymnasium.Env[Any, Any], moments: Iterator[Moment], n_episodes: int | None
+) -> Iterator[Frame]:
+    """Render `env` at each of the moments, with a caption if the number of episodes is given."""
     shape = None
-    for _ in moments:
+    for moment in moments:
         frame = env.render()
         if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.shape[2:] != (3,):
             raise ValueError(
@@ -266,7 +320,17 @@ def frames(env: gymnasium.Env[Any, Any], moments: Iterator[None]) -> Iterator[Fr
                 f"{env} cannot be recorded: its frames change their shape from {shape} to "
                 f"{frame.shape}."
             )
+        if n_episodes is not None:
+            words = describe_moment(moment, n_episodes)
+            widest = describe_moment(Moment(n_episodes - 1, 1000, -1000.5), n_episodes)
+            frame = add_caption(frame, words, widest)
         yield np.ascontiguousarray(frame)
+
+
+def describe_moment(moment: Moment, n_episodes: int) -> list[str]:
+    """Say in words where an episode is."""
+    episode, step, total = moment
+    return [f"episode {episode + 1} of {n_episodes}", f"step {step}", f"return {total:.5g}"]
 
 
 def write_mp4(path: Path, frames: Iterator[Frame], fps: float) -> None:
@@ -297,6 +361,34 @@ def write_gif(path: Path, frames: Iterator[Frame], fps: float) -> None:
         duration=max(20, round(1000 / fps)),  # milliseconds
         loop=0,
     )
+
+
+class Picture(gymnasium.Env[Any, Any]):
+    """Stands for an environment in `HumanRendering`, and renders the frame given."""
+
+    render_mode = "rgb_array"
+    frame: Frame
+
+    def __init__(self, fps: float) -> None:
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": fps}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        """Do nothing."""
+        return None, {}
+
+    def render(self) -> Any:
+        """Give the frame."""
+        return self.frame
+
+
+def show_in_window(pictures: Iterator[Frame], fps: float) -> None:
+    """Show frames in a window."""
+    picture = Picture(fps)
+    with HumanRendering(picture) as window:
+        for picture.frame in pictures:
+            window.reset()  # draws it, and waits until the next one is due
+        # Show the last frame as long as the others before the window closes.
+        time.sleep(1 / fps)
 
 
 WRITERS = {".mp4": write_mp4, ".gif": write_gif}

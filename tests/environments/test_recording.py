@@ -12,7 +12,8 @@ from gymnasium.error import DependencyNotInstalled
 from PIL import Image
 
 from skrl import GymEnvironment
-from skrl.environments.recording import animate, record_video
+from skrl.environments.pictures import add_caption, tile
+from skrl.environments.recording import animate, film, record_video
 from skrl.environments.worlds import CircularWorld, IntervalWorld
 
 LEFT, STAY, RIGHT = 0, 1, 2
@@ -237,7 +238,8 @@ def test_unknown_kinds_of_file_and_missing_folders_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("argument", "value"), [("n_episodes", 0), ("max_steps", 0), ("fps", 0), ("fps", -1.0)]
+    ("argument", "value"),
+    [("n_episodes", 0), ("max_steps", 0), ("fps", 0), ("fps", -1.0), ("n_columns", 0)],
 )
 def test_numbers_out_of_range_are_refused(tmp_path, argument, value):
     with pytest.raises(ValueError, match=f"{argument} must be .* got {value}"):
@@ -349,3 +351,147 @@ def test_animate_plays_in_a_window_where_there_is_a_screen(monkeypatch, fps):
     assert environment.made[0].metadata["render_fps"] == (fps or 30)
     assert environment.made[0].closed
     assert not pygame.display.get_init()
+
+
+def test_animate_shows_grids_with_captions_in_a_window(monkeypatch):
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    shown = []
+
+    def flip():
+        shown.append(pygame.surfarray.array3d(pygame.display.get_surface()).swapaxes(0, 1))
+
+    monkeypatch.setattr(pygame.display, "flip", flip)
+    environment = pixels(shape=(40, 200))
+    options = {"n_episodes": 2, "seed": 0, "caption": True, "n_columns": 2}
+    animate(environment, None, fps=50, **options)
+    expected = filmed(environment, None, **options)
+    np.testing.assert_array_equal(shown, expected)
+    assert [made.closed for made in environment.made] == [True] * 4
+
+
+def filmed(
+    environment, agent, *, n_episodes=1, max_steps=None, seed=None, caption=False, n_columns=None
+):
+    """All frames, before they are compressed."""
+    with film(environment, agent, n_episodes, max_steps, None, seed, caption, n_columns) as (
+        frames,
+        _,
+    ):
+        return np.array(list(frames))
+
+
+class Seeded(Pixels):
+    """An episode has as many steps as its seed says, and each earns -0.25."""
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.length = 2 if seed is None else seed
+        return 0, {}
+
+    def step(self, action):
+        self.n_steps += 1
+        return self.n_steps, -0.25, self.n_steps == self.length, False, {}
+
+
+@pytest.mark.parametrize(
+    ("n_columns", "shape"), [(1, (3, 1)), (2, (2, 2)), (3, (1, 3)), (9, (1, 3))]
+)
+def test_a_grid_shows_all_episodes_until_the_last_one_ends(n_columns, shape):
+    environment = Recordable(Seeded)
+    frames = filmed(environment, None, n_episodes=3, seed=1, n_columns=n_columns)
+    rows, columns = shape
+    assert frames.shape == (4, 24 * rows - 4, 34 * columns - 4, 3)
+    # The seeds 1, 2, 3 are the lengths; the picture is the number of steps.
+    for i, brightness in enumerate([[0, 60, 60, 60], [0, 60, 120, 120], [0, 60, 120, 180]]):
+        top, left = 24 * (i // columns), 34 * (i % columns)
+        cell = frames[:, top : top + 20, left : left + 30]
+        assert (cell == np.array(brightness)[:, np.newaxis, np.newaxis, np.newaxis]).all()
+    assert (frames[:, 20:24] == 150).all()  # the line below the first row, if there is one
+
+
+def test_a_recorded_grid_is_the_filmed_one(tmp_path):
+    environment = pixels()
+    path = record_video(environment, None, tmp_path / "a.gif", n_episodes=4, n_columns=2)
+    frames, _ = decode(path)
+    np.testing.assert_array_equal(frames, filmed(environment, None, n_episodes=4, n_columns=2))
+    assert [made.closed for made in environment.made] == [True] * 8
+
+
+def test_the_first_episode_of_a_grid_is_the_one_recorded_alone():
+    environment = Recordable(lambda mode: CircularWorld(render_mode=mode))
+    alone = filmed(environment, None, max_steps=5, seed=3)
+    grid = filmed(environment, None, max_steps=5, seed=3, n_episodes=2, n_columns=2)
+    np.testing.assert_array_equal(grid[:, :, :400], alone)
+    assert (grid[:, :, 404:] != alone).any()
+
+
+def test_an_error_closes_all_environments_of_a_grid(tmp_path):
+    environment = pixels(error_at=2)
+    with pytest.raises(ZeroDivisionError):
+        record_video(environment, None, tmp_path / "a.mp4", n_episodes=3, n_columns=2)
+    assert [made.closed for made in environment.made] == [True] * 3
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("n_columns", [None, 2])
+def test_captions_say_where_each_episode_is(n_columns):
+    """A sequence has the seeds 3, None, a grid 3, 4; without a seed an episode is 2 steps."""
+    shape = (60, 320)
+    environment = Recordable(type("Seeded", (Seeded,), {"shape": shape}))
+    frames = filmed(environment, None, n_episodes=2, seed=3, caption=True, n_columns=n_columns)
+
+    def frame(episode, step):
+        words = [f"episode {episode} of 2", f"step {step}", f"return {-step / 4:g}"]
+        widest = ["episode 2 of 2", "step 1000", "return -1000.5"]
+        return add_caption(np.full((*shape, 3), 60 * step, np.uint8), words, widest)
+
+    if n_columns is None:
+        expected = [frame(1, step) for step in range(4)] + [frame(2, step) for step in range(3)]
+    else:
+        episodes = [[frame(1, min(i, 3)) for i in range(5)], [frame(2, i) for i in range(5)]]
+        expected = list(tile([iter(episode) for episode in episodes], 2))
+    np.testing.assert_array_equal(frames, expected)
+
+
+WORDS = ["episode 3 of 4", "step 12", "return 6.5"]
+WIDEST = ["episode 4 of 4", "step 1000", "return -1000.5"]
+
+
+def ink(strip):
+    """Which columns of a strip have any ink."""
+    return (strip.min(axis=(0, 2)) < 128).nonzero()[0]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "n_lines"),
+    [(84, 84, 3), (160, 160, 3), (256, 256, 1), (400, 600, 1), (1080, 1920, 1), (60, 900, 1)],
+)
+def test_captions_fit_above_the_frame(height, width, n_lines):
+    picture = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
+    captioned = add_caption(picture, WIDEST, WIDEST)
+    strip, below = captioned[:-height], captioned[-height:]
+    np.testing.assert_array_equal(below, picture)
+    assert 0 < ink(strip).min() <= ink(strip).max() < width - 1
+    # Lines of text are separated by rows of paper.
+    has_ink = np.r_[False, strip.min(axis=(1, 2)) < 128]
+    assert (np.diff(has_ink.astype(int)) == 1).sum() == n_lines
+    # Letters are not smaller than 9 pixels, nor a strip larger than it has to be.
+    assert 9 * 1.5 * n_lines <= len(strip) <= max(24 * 1.5, 0.6 * height)
+
+
+def test_captions_do_not_jump():
+    picture = np.zeros((200, 400, 3), np.uint8)
+    few = add_caption(picture, ["episode 1 of 4", "step 1", "return 0"], WIDEST)
+    many = add_caption(picture, ["episode 1 of 4", "step 1000", "return 0"], WIDEST)
+    assert few.shape == many.shape
+    different = (few != many).any(axis=(0, 2)).nonzero()[0]
+    assert len(different)
+    # Only between the first digit of the step and the return.
+    assert different.max() - different.min() < 40
+
+
+@pytest.mark.parametrize("size", [1, 10, 30])
+def test_frames_too_small_for_words_keep_their_width(size):
+    assert add_caption(np.zeros((size, size, 3), np.uint8), WORDS, WIDEST).shape[1] == size
