@@ -4,6 +4,8 @@ Cross-validation over environments
 
 Does an agent that has learned to balance some poles balance others as well? The environments
 differ in the length of the pole, and each fold is scored on lengths that are not in its training.
+
+It takes about two minutes, so the gallery shows it without its output.
 """
 
 from functools import partial

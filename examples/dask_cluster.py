@@ -6,7 +6,8 @@ scikit-learn runs a search in parallel with joblib, and joblib can send the work
 The search itself does not change. This script starts a small cluster on its own machine. For an
 existing cluster, pass the address of its scheduler, such as ``Client("tcp://scheduler:8786")``.
 
-It needs ``pip install "skrl-toolkit[dask]"``.
+It needs ``pip install "skrl-toolkit[dask]"``, and starts other processes, so the gallery shows it
+without its output.
 """
 
 import joblib

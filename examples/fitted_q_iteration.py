@@ -6,6 +6,8 @@ Any regressor of scikit-learn can be a Q function. A forest of extremely randomi
 learn incrementally, so it is fitted repeatedly, each time to better targets: fitted Q iteration
 (Ernst, Geurts & Wehenkel, 2005). A forest does not extrapolate, so the episodes start everywhere:
 exploring starts (Sutton & Barto, 2018, section 5.3).
+
+It takes minutes, so the gallery shows it without its output.
 """
 
 import gymnasium

@@ -5,6 +5,8 @@ Grid search over hyperparameters
 An agent is a scikit-learn estimator whose data X is a list of environments, so `GridSearchCV` works
 unmodified. Every candidate is trained on some of the environments and scored on the others, in as
 many processes as there are cores.
+
+It takes minutes, so the gallery shows it without its output.
 """
 
 from sklearn.model_selection import GridSearchCV

@@ -5,6 +5,8 @@ Successive halving: more steps for better candidates
 Most candidates of a search perform badly from the beginning. Successive halving trains all of them
 for a few steps, the better third for three times as many, and so on. The resource is the agent's
 parameter ``n_steps``.
+
+It takes minutes, so the gallery shows it without its output.
 """
 
 from scipy.stats import loguniform
