@@ -23,9 +23,8 @@ import matplotlib.pyplot as plt
 from gymnasium.wrappers import TransformReward
 from sklearn.base import clone
 
-from skrl import QLearningAgent
+from skrl import QLearningAgent, diagnose
 from skrl.displays import TrainingDisplay
-from skrl import diagnose
 
 
 def in_thousandths():

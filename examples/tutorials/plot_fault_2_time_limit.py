@@ -26,8 +26,7 @@ from gymnasium.spaces import Discrete
 from gymnasium.wrappers import TimeLimit
 from sklearn.base import clone
 
-from skrl import MemoizationQFunction, QLearningAgent
-from skrl import diagnose
+from skrl import MemoizationQFunction, QLearningAgent, diagnose
 
 GOAL, LIMIT = 30, 20
 

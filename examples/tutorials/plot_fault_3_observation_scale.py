@@ -22,9 +22,8 @@ from gymnasium.spaces import Box
 from gymnasium.wrappers import TransformObservation
 from sklearn.base import clone
 
-from skrl import DQN, QLearningAgent
+from skrl import DQN, QLearningAgent, diagnose
 from skrl.displays import LearningCurveDisplay
-from skrl import diagnose
 
 UNITS = np.array([1_000, 1_000, 1, 1], np.float32)
 

@@ -19,9 +19,8 @@ import numpy as np
 from gymnasium.spaces import Discrete
 from sklearn.base import clone
 
-from skrl import EpsilonGreedy, LinearSchedule, MemoizationQFunction, QLearningAgent
+from skrl import EpsilonGreedy, LinearSchedule, MemoizationQFunction, QLearningAgent, diagnose
 from skrl.displays import LearningCurveDisplay, ScheduleDisplay
-from skrl import diagnose
 
 START, NEAR, FAR = 2, 0, 12
 
