@@ -83,7 +83,7 @@ class Evaluation(Callback):
     Evaluations are a race. All play the same episodes, in heats of five (of all, in environments
     that are computed at once). After each heat the candidate is compared with the leader episode
     by episode, and dropped if it is behind by two standard errors of the differences. The best
-    four candidates are kept. They play on at the end of the schedule, the one with the fewest
+    eight candidates are kept. They play on at the end of the schedule, the one with the fewest
     episodes first, with the half of the steps that is saved for this. The latest one becomes the
     best that is behind the leader by at most half a standard error: of equals the later one has
     learned longer. A heat that exceeds the budget of steps does not count. The next one begins

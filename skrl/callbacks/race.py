@@ -12,7 +12,7 @@ from skrl.base import State
 Returns = Float64[np.ndarray, "_"]
 
 # More of them would take more memory, and choose no better.
-MAX_CONTENDERS = 4
+MAX_CONTENDERS = 8
 
 
 class Contender(NamedTuple):
@@ -32,7 +32,7 @@ class Contender(NamedTuple):
 
 @dataclass
 class Race:
-    """Keeps the Q functions that may be the best, at most four, in the order of their learning.
+    """Keeps the Q functions that may be the best, at most eight, in the order of their learning.
 
     Two are compared by the differences of their returns in the episodes that both have played.
     One that is behind the leader by two standard errors is dropped.
