@@ -26,7 +26,8 @@ from skrl import (
     SimpleRunner,
 )
 from skrl.base import Decision, Environment, MaskedQFunction, Policy, QFunction, Runner
-from skrl.callbacks import Evaluation
+from skrl.callbacks import CSVLogger, Evaluation, TensorBoard
+from skrl.callbacks.sklearn_callbacks import SklearnTasks
 from skrl.environments.worlds import IntervalWorld
 from skrl.estimator_checks import (
     QFUNCTION_CHECKS,
@@ -58,7 +59,9 @@ INSTANCES = {
     ConstantSchedule: [ConstantSchedule(0.1)],
     DQN: [DQN((8,))],
     EpsilonGreedy: [EpsilonGreedy(), EpsilonGreedy(0.3), EpsilonGreedy(LinearSchedule(0.8, 0.0))],
+    CSVLogger: [CSVLogger("runs")],
     Evaluation: [Evaluation(GymEnvironment(RING), interval=100)],
+    TensorBoard: [TensorBoard("runs")],
     ExperienceReplay: [
         ExperienceReplay(**REPLAY),
         ExperienceReplay(ReplayBuffer(n_step_return=1), **REPLAY),
@@ -117,8 +120,9 @@ def shipped_classes():
             is_here = inspect.isclass(cls) and cls.__module__ == info.name
             if is_here and issubclass(cls, BaseEstimator) and not name.startswith("_"):
                 classes.append(cls)
-    # A view of another Q function learns nothing.
-    return [cls for cls in classes if not inspect.isabstract(cls) and cls is not MaskedQFunction]
+    # A view of another Q function learns nothing, and the tasks belong to one call of `fit`.
+    others = MaskedQFunction, SklearnTasks
+    return [cls for cls in classes if not inspect.isabstract(cls) and cls not in others]
 
 
 def needs_arguments(cls):

@@ -26,5 +26,7 @@ def _plain(value: Any) -> Any:
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
+    if isinstance(value, np.ndarray) and not value.size:
+        return [value.shape, str(value.dtype)]  # the strides of an empty array mean nothing
     is_plain = isinstance(value, np.ndarray | np.generic | int | float | str | None)
     return value if is_plain else type(value).__name__

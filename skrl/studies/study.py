@@ -178,8 +178,9 @@ class Study:
         return sorted({result.seed for result in self.results})
 
     def table(self) -> list[dict[str, Any]]:
-        """All results as rows, one dict each; ``pandas.DataFrame(study.table())`` works."""
-        return [asdict(result) for result in self.results]
+        """All results but the evaluations as rows; ``pandas.DataFrame(study.table())`` works."""
+        rows = [asdict(result) for result in self.results]
+        return [{name: row[name] for name in row if name != "evaluations"} for row in rows]
 
     def scores(self, agent: str, env: str | None = None) -> Float64[np.ndarray, "n_seeds n_envs"]:
         """Scores of an agent, not scaled.
