@@ -12,8 +12,8 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), *sorted((DOCS / "guide").glob("*.md"))]
 
-# Pages whose blocks train for more than a minute.
-SLOW = set()
+# Pages whose blocks take longest.
+SLOW = {"tour.md", "own_qfunction.md"}
 # A search of minutes, and clusters that are not there.
 NOT_RUN = {"model_selection.md"}
 
