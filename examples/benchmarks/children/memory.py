@@ -57,6 +57,7 @@ def episodes(kind: str, n_steps: int) -> Iterator[Transitions]:
 
 def fill(kind: str, n_steps: int) -> ReplayBuffer:
     buffer = ReplayBuffer(n_steps, n_step_return=1)
+    buffer.begin(discount_factor=1.0)
     for transitions in episodes(kind, n_steps):
         buffer.add(transitions)
     return buffer
