@@ -28,6 +28,11 @@ def test_circular_world_finds_the_exact_values(tmp_path):
         assert float(learned) == pytest.approx(float(exact), abs=0.1)
 
 
+def test_values_spread_to_the_start(tmp_path):
+    output = run("plot_values_spread.py", tmp_path)
+    assert "V(start) = 0.59049, exact 0.59049" in output
+
+
 def test_frozen_lake_is_crossed(tmp_path):
     output = run("frozen_lake.py", tmp_path)
     assert float(re.search(r"goal in ([\d.]+)%", output)[1]) >= 70
