@@ -138,9 +138,16 @@ def block_math(translator, node):
     raise SkipNode
 
 
+def play_animations(app, page, template, context, doctree):
+    """Let animations play by themselves: browsers only start videos that have no sound."""
+    if "body" in context:
+        context["body"] = context["body"].replace(" autoplay loop>", " autoplay loop muted>")
+
+
 def setup(app):
     """Connect the functions of this file to Sphinx."""
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
     app.connect("autodoc-process-docstring", escape_shapes, priority=100)  # before numpydoc
     app.connect("source-read", map_links)
+    app.connect("html-page-context", play_animations)
     app.connect("builder-inited", keep_benchmarks_out, priority=20)  # before the gallery is made
