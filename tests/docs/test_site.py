@@ -224,6 +224,7 @@ def test_an_animation_of_the_gallery_plays(browser, address):
     resize(browser, DESKTOP)
     browser.get(f"{address}/auto_examples/plot_values_spread.html")
     video = browser.find_element(By.TAG_NAME, "video")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", video)
     assert wait_for(lambda: video.get_property("currentTime") > 0)
     first = video.screenshot_as_png
     assert wait_for(lambda: video.screenshot_as_png != first)
