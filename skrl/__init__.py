@@ -15,6 +15,7 @@ from skrl.policies import (
     Softmax,
 )
 from skrl.qfunctions import (
+    C51,
     DQN,
     QRDQN,
     DoubleMemoizationQFunction,
@@ -29,6 +30,7 @@ from skrl.studies import Study, compare
 __version__ = "0.1.0"
 
 __all__ = [
+    "C51",
     "DQN",
     "QRDQN",
     "Buffer",

@@ -13,6 +13,7 @@ from sklearn.linear_model import SGDRegressor
 
 import skrl
 from skrl import (
+    C51,
     DQN,
     QRDQN,
     ConstantSchedule,
@@ -79,6 +80,7 @@ INSTANCES = {
     PrioritizedBuffer: [PrioritizedBuffer()],
     ReplayBuffer: [ReplayBuffer()],
     QLearningAgent: [QLearningAgent(n_steps=100, n_evaluations=1), DEEP_AGENT],
+    C51: [C51(5, hidden_layer_sizes=(8,))],
     QRDQN: [QRDQN(4, hidden_layer_sizes=(8,))],
     RegressorQFunction: [RegressorQFunction(SGDRegressor())],
 }

@@ -94,6 +94,9 @@ class Objective(Protocol):
     def values_of(self, outputs: Any) -> Any:
         """Q(s, .) from the outputs of the network."""
 
+    def prepare(self, batch: Batch, target_outputs: Any, state_outputs: Callable[[], Any]) -> Batch:
+        """The transitions as they are learned from."""
+
     def targets(self, batch: Batch, target_outputs: Any, next_outputs: Callable[[], Any]) -> Any:
         """The targets of B transitions."""
 
@@ -305,6 +308,9 @@ class Learner:
             batch = Batch(**{n: columns[n][k] for n in Batch._fields if n in columns})
             target_outputs = (
                 all_outputs[k] if self.target_rests else self._outputs(target, next_states[k])
+            )
+            batch = self.objective.prepare(
+                batch, target_outputs, lambda: self._outputs(target, states[k])
             )
             targets = self.objective.targets(
                 batch, target_outputs, lambda: self.model(next_states[k])
