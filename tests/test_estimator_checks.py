@@ -521,7 +521,7 @@ class Continuing(QLearningAgent):
     """Never starts afresh."""
 
     def fit(self, env, y=None):
-        self._validate()
+        check_parameters(self)
         return self.partial_fit(env)
 
 
