@@ -58,6 +58,8 @@ class C51(DQN):
     (5, 2)
     """
 
+    huber_delta = 1.0  # of the loss of DQN, which is not used
+
     def __init__(
         self,
         n_atoms: int = 51,
@@ -77,23 +79,21 @@ class C51(DQN):
         munchausen: float = 0.0,
         scale_states: bool = True,
     ) -> None:
-        super().__init__(
-            hidden_layer_sizes,
-            activation,
-            network,
-            learning_rate=learning_rate,
-            learning_rate_decay=learning_rate_decay,
-            optimizer=optimizer,
-            target_update_interval=target_update_interval,
-            tau=tau,
-            double=double,
-            dueling=dueling,
-            munchausen=munchausen,
-            scale_states=scale_states,
-        )
         self.n_atoms = n_atoms
         self.v_min = v_min
         self.v_max = v_max
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.network = network
+        self.learning_rate = learning_rate
+        self.learning_rate_decay = learning_rate_decay
+        self.optimizer = optimizer
+        self.target_update_interval = target_update_interval
+        self.tau = tau
+        self.double = double
+        self.dueling = dueling
+        self.munchausen = munchausen
+        self.scale_states = scale_states
 
     def n_outputs(self, n_actions: int) -> int:
         """How many outputs the network has: N for every action, and N more if dueling."""
