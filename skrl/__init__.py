@@ -4,6 +4,7 @@ from skrl.agent import QLearningAgent
 from skrl.base import Callback, Decision, Environment, Policy, QFunction, Run, Runner, Transitions
 from skrl.environments import GymEnvironment, diagnose, make_envs
 from skrl.history import History
+from skrl.persistence import inspect, load, save
 from skrl.policies import (
     ConstantSchedule,
     EpsilonGreedy,
@@ -65,5 +66,8 @@ __all__ = [
     "Transitions",
     "compare",
     "diagnose",
+    "inspect",
+    "load",
     "make_envs",
+    "save",
 ]
