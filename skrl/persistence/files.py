@@ -75,6 +75,14 @@ def load(path: str | Path, custom: Iterable[Any] = ()) -> QLearningAgent:
     ValueError
         If it is not a file of `save`, is damaged, is of a later version, or contains something
         that is neither part of this library nor named in `custom`.
+
+    Examples
+    --------
+    >>> import skrl, tempfile
+    >>> path = tempfile.mkdtemp() + "/agent.skrl"
+    >>> skrl.save(skrl.QLearningAgent(discount_factor=0.9), path)
+    >>> skrl.load(path)
+    QLearningAgent(discount_factor=0.9)
     """
     document, arrays = _open(path)
     decoder = Decoder(arrays, known_names(custom))
