@@ -13,8 +13,9 @@ from threading import Lock
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float32
 
+from skrl.qfunctions.deep.columns import fill_up, to_columns
 from skrl.qfunctions.deep.tensorflow import check_not_forked, keras, tf
 from skrl.qfunctions.encoding import Moments, StateEncoder
 from skrl.transitions import Transitions
@@ -164,7 +165,9 @@ class Learner:
     def __init__(
         self, model: Any, optimizer: Any, encoder: StateEncoder, objective: Objective
     ) -> None:
-        self.model = model
+        from skrl.qfunctions.deep.convolution import with_matrix_products  # needs Keras
+
+        self.model = model = with_matrix_products(model)
         self.optimizer = optimizer
         self.encoder = encoder
         self.objective = objective
@@ -174,6 +177,8 @@ class Learner:
         self._has_rate = isinstance(optimizer.get_config()["learning_rate"], float)
         self._lock = Lock()
         self.target_rests = objective.target_update_interval >= LONG_REST
+        # All K batches of images as float32, and what layers make of them, would take gigabytes.
+        self._is_one_by_one = len(encoder.shape) > 1
         self._jit_compile = True
         self._compiled: dict[tuple[int, ...], tuple[int, Any]] = {}
         self._forward = tf.function(self._evaluate, autograph=False, reduce_retracing=True)
@@ -225,7 +230,7 @@ class Learner:
         """
         check_not_forked()
         shifts, factors, moments = self.encoder.observe(state.moments, transitions.states)
-        columns = _columns(transitions)
+        columns = to_columns(transitions)
         if self.encoder.standardizes and state.moments.n == 0:
             columns["weights"][0] = 0.0  # the first batch of all only sets the scale
         n_updates, done = len(transitions), 0
@@ -259,9 +264,9 @@ class Learner:
             K_compiled = K
             self._compiled[key] = K_compiled, compiled
         # Fewer updates than an earlier call made are filled up, so that nothing is compiled again.
-        filled = {name: _fill_up(array, K_compiled) for name, array in columns.items()}
+        filled = {name: fill_up(array, K_compiled) for name, array in columns.items()}
         if self.encoder.standardizes:
-            scale = _fill_up(scale[0], K_compiled), _fill_up(scale[1], K_compiled)
+            scale = fill_up(scale[0], K_compiled), fill_up(scale[1], K_compiled)
         try:
             with self._lock:
                 return compiled(filled, scale, *arguments)
@@ -293,33 +298,44 @@ class Learner:
         """
         weights, other, target_weights, target_other, optimizer = state
         target = [*target_weights, *target_other]
-        scale = scale[0][:, None], scale[1][:, None]  # the same for the B states of a batch
-        states = self._encode(columns["states"], *scale)
-        next_states = self._encode(columns["next_states"], *scale)
-        if self.target_rests:
+        shifts, factors = scale[0][:, None], scale[1][:, None]  # one for the B states of a batch
+        encoded = {}
+        if not self._is_one_by_one:
+            for name in ("states", "next_states"):
+                encoded[name] = self._encode(columns[name], shifts, factors)
+        all_outputs = None
+        if self.target_rests and not self._is_one_by_one:
             # The target network does not change meanwhile: evaluate it once, for all K x B states.
             K, B = columns["actions"].shape
-            flat_states = tf.reshape(next_states, (K * B, *next_states.shape[2:]))
+            flat_states = tf.reshape(
+                encoded["next_states"], (K * B, *encoded["next_states"].shape[2:])
+            )
             all_outputs = tf.reshape(self._outputs(target, flat_states), (K, B, -1))
+
+        def inputs(name: str, k: Any) -> Any:
+            if encoded:
+                return encoded[name][k]
+            k_scale = k if self.encoder.standardizes else 0
+            return self._encode(columns[name][k], shifts[k_scale], factors[k_scale])
 
         self._assign([*weights, *other, *optimizer])
 
         def update(k: Any, td_errors: Any, losses: Any, target: Any) -> Any:
             batch = Batch(**{n: columns[n][k] for n in Batch._fields if n in columns})
+            next_states = inputs("next_states", k)
             target_outputs = (
-                all_outputs[k] if self.target_rests else self._outputs(target, next_states[k])
+                self._outputs(target, next_states) if all_outputs is None else all_outputs[k]
             )
+            states = inputs("states", k)
             batch = self.objective.prepare(
-                batch, target_outputs, lambda: self._outputs(target, states[k])
+                batch, target_outputs, lambda: self._outputs(target, states)
             )
-            targets = self.objective.targets(
-                batch, target_outputs, lambda: self.model(next_states[k])
-            )
+            targets = self.objective.targets(batch, target_outputs, lambda: self.model(next_states))
             n_earlier = n_before + (k - first)
             if self._has_rate:
                 # alpha_n = learning_rate / (1 + decay * (n - 1))
                 self.optimizer.learning_rate = rate / (1 + decay * tf.cast(n_earlier, tf.float32))
-            loss, errors = self._descend(states[k], batch, tf.stop_gradient(targets))
+            loss, errors = self._descend(states, batch, tf.stop_gradient(targets))
             if not self.target_rests:
                 target = self._follow(target, n_earlier + 1)
             td_errors = tf.tensor_scatter_nd_update(td_errors, [[k]], [errors])
@@ -380,29 +396,3 @@ class Learner:
         )
         parts = [tf.one_hot(components[..., i], int(n)) for i, n in enumerate(categories)]
         return tf.concat(parts, axis=-1)
-
-
-def _columns(transitions: Transitions) -> dict[str, np.ndarray]:
-    """What is learned from, in the dtypes that networks compute in."""
-    columns = {
-        "states": transitions.states,
-        "next_states": transitions.next_states,
-        "actions": transitions.actions.astype(np.int32),
-        "rewards": transitions.rewards.astype(np.float32, copy=False),
-        "discounts": transitions.discounts.astype(np.float32, copy=False),
-    }
-    weights, masks = transitions.weights, transitions.next_action_masks
-    shape = transitions.actions.shape
-    columns["weights"] = np.ones(shape, np.float32) if weights is None else weights.astype("f4")
-    if transitions.next_probabilities is not None:
-        columns["next_probabilities"] = transitions.next_probabilities.astype(np.float32)
-    if masks is not None:
-        columns["next_action_masks"] = masks
-    return columns
-
-
-def _fill_up(array: Shaped[np.ndarray, "K ..."], n_updates: int) -> np.ndarray:
-    """Lengthen the first axis to `n_updates` by repeating the array."""
-    if len(array) == n_updates:
-        return array
-    return np.resize(array, (n_updates, *array.shape[1:]))
