@@ -41,7 +41,7 @@ from skrl.estimator_checks import (
 from skrl.estimator_checks.expectations import expect_error, expect_floats, expect_same
 from skrl.estimator_checks.running import run_checks
 from skrl.qfunctions.regressors.regressor import RegressorQFunction
-from skrl.runners import Buffer, ExperienceReplay, PrioritizedBuffer, ReplayBuffer
+from skrl.runners import Buffer, ExperienceReplay, ParallelQ, PrioritizedBuffer, ReplayBuffer
 
 RING, LINE = "skrl/CircularWorld-v0", "skrl/IntervalWorld-v0"
 
@@ -76,6 +76,7 @@ INSTANCES = {
     ],
     LinearSchedule: [LinearSchedule(1.0, 0.1)],
     MemoizationQFunction: [MemoizationQFunction(), MemoizationQFunction(0.5, 0.0, 0.0)],
+    ParallelQ: [ParallelQ(train_freq=40, batch_size=8)],
     PrioritizedBuffer: [PrioritizedBuffer()],
     ReplayBuffer: [ReplayBuffer()],
     QLearningAgent: [QLearningAgent(n_steps=100, n_evaluations=1), DEEP_AGENT],

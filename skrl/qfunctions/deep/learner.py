@@ -130,13 +130,17 @@ def make_optimizer(optimizer: str | Callable[[float], Any], learning_rate: float
                 f"{made!r} from {optimizer!r}."
             )
         return made
+    if optimizer == "radam":
+        from skrl.qfunctions.deep.radam import RAdam  # needs Keras to be loaded
+
+        return RAdam(learning_rate)
     config = {"class_name": optimizer, "config": {"learning_rate": learning_rate}}
     try:
         return keras.optimizers.get(config)
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"optimizer={optimizer!r} is not a Keras optimizer. Give a name such as 'adam' or "
-            "'rmsprop', or a function (learning_rate) -> keras.optimizers.Optimizer."
+            f"optimizer={optimizer!r} is not a Keras optimizer. Give a name such as 'adam', "
+            "'radam' or 'rmsprop', or a function (learning_rate) -> keras.optimizers.Optimizer."
         ) from error
 
 
@@ -292,10 +296,14 @@ class Learner:
         target = [*target_weights, *target_other]
         scale = scale[0][:, None], scale[1][:, None]  # the same for the B states of a batch
         states = self._encode(columns["states"], *scale)
-        next_states = self._encode(columns["next_states"], *scale)
-        if self.target_rests:
+        K, B = columns["actions"].shape
+        if "next_states" not in columns:
+            # All discounts are 0: the next states do not count.
+            no_outputs = tf.zeros((B, self.model.output_shape[-1]))
+        else:
+            next_states = self._encode(columns["next_states"], *scale)
+        if self.target_rests and "next_states" in columns:
             # The target network does not change meanwhile: evaluate it once, for all K x B states.
-            K, B = columns["actions"].shape
             flat_states = tf.reshape(next_states, (K * B, *next_states.shape[2:]))
             all_outputs = tf.reshape(self._outputs(target, flat_states), (K, B, -1))
 
@@ -303,12 +311,15 @@ class Learner:
 
         def update(k: Any, td_errors: Any, losses: Any, target: Any) -> Any:
             batch = Batch(**{n: columns[n][k] for n in Batch._fields if n in columns})
-            target_outputs = (
-                all_outputs[k] if self.target_rests else self._outputs(target, next_states[k])
-            )
-            targets = self.objective.targets(
-                batch, target_outputs, lambda: self.model(next_states[k])
-            )
+            if "next_states" not in columns:
+                targets = self.objective.targets(batch, no_outputs, lambda: no_outputs)
+            else:
+                target_outputs = (
+                    all_outputs[k] if self.target_rests else self._outputs(target, next_states[k])
+                )
+                targets = self.objective.targets(
+                    batch, target_outputs, lambda: self.model(next_states[k])
+                )
             n_earlier = n_before + (k - first)
             if self._has_rate:
                 # alpha_n = learning_rate / (1 + decay * (n - 1))
@@ -380,7 +391,6 @@ def _columns(transitions: Transitions) -> dict[str, np.ndarray]:
     """What is learned from, in the dtypes that networks compute in."""
     columns = {
         "states": transitions.states,
-        "next_states": transitions.next_states,
         "actions": transitions.actions.astype(np.int32),
         "rewards": transitions.rewards.astype(np.float32, copy=False),
         "discounts": transitions.discounts.astype(np.float32, copy=False),
@@ -388,6 +398,8 @@ def _columns(transitions: Transitions) -> dict[str, np.ndarray]:
     weights, masks = transitions.weights, transitions.next_action_masks
     shape = transitions.actions.shape
     columns["weights"] = np.ones(shape, np.float32) if weights is None else weights.astype("f4")
+    if transitions.discounts.any():
+        columns["next_states"] = transitions.next_states
     if transitions.next_probabilities is not None:
         columns["next_probabilities"] = transitions.next_probabilities.astype(np.float32)
     if masks is not None:

@@ -41,6 +41,8 @@ class QRDQN(DQN):
         kappa: size of an error from which on the loss grows linearly, > 0.
     scale_states : bool, default=True
         See `DQN`.
+    layer_norm : bool, default=False
+        See `DQN`.
 
     Examples
     --------
@@ -68,6 +70,7 @@ class QRDQN(DQN):
         dueling: bool = False,
         huber_delta: float = 1.0,
         scale_states: bool = True,
+        layer_norm: bool = False,
     ) -> None:
         super().__init__(
             hidden_layer_sizes,
@@ -82,6 +85,7 @@ class QRDQN(DQN):
             dueling=dueling,
             huber_delta=huber_delta,
             scale_states=scale_states,
+            layer_norm=layer_norm,
         )
         self.n_quantiles = n_quantiles
 
