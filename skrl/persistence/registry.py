@@ -12,7 +12,7 @@ from skrl.displays.live import LiveCurve
 from skrl.history import History, Table
 from skrl.qfunctions.deep import networks
 from skrl.qfunctions.deep.learner import LearnerState
-from skrl.qfunctions.deep.numpy_network import NumpyNetwork
+from skrl.qfunctions.deep.numpy_network import DenseLayer, Norm, NumpyNetwork
 from skrl.qfunctions.encoding import Moments, StateEncoder
 from skrl.training import Parts
 
@@ -22,7 +22,7 @@ OURS = (
     *(getattr(runners, name) for name in runners.__all__),
     *(QLearningAgent, Parts, History, Table),
     *(CSVLogger, Evaluation, LiveCurve, ProgressBar, TensorBoard, Memory, Race, Contender),
-    *(LearnerState, NumpyNetwork, Moments, StateEncoder),
+    *(LearnerState, NumpyNetwork, DenseLayer, Norm, Moments, StateEncoder),
     *(networks.dense_network, networks.convolutional_network),
 )
 

@@ -42,6 +42,8 @@ class C51(DQN):
         See `DQN`. Dueling networks have N logits of V(s) and of every A(s, a).
     scale_states : bool, default=True
         See `DQN`.
+    layer_norm : bool, default=False
+        See `DQN`.
 
     Notes
     -----
@@ -78,6 +80,7 @@ class C51(DQN):
         dueling: bool = False,
         munchausen: float = 0.0,
         scale_states: bool = True,
+        layer_norm: bool = False,
     ) -> None:
         self.n_atoms = n_atoms
         self.v_min = v_min
@@ -94,6 +97,7 @@ class C51(DQN):
         self.dueling = dueling
         self.munchausen = munchausen
         self.scale_states = scale_states
+        self.layer_norm = layer_norm
 
     def n_outputs(self, n_actions: int) -> int:
         """How many outputs the network has: N for every action, and N more if dueling."""

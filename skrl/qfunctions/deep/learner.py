@@ -134,13 +134,17 @@ def make_optimizer(optimizer: str | Callable[[float], Any], learning_rate: float
                 f"{made!r} from {optimizer!r}."
             )
         return made
+    if optimizer == "radam":
+        from skrl.qfunctions.deep.radam import RAdam  # needs Keras to be loaded
+
+        return RAdam(learning_rate)
     config = {"class_name": optimizer, "config": {"learning_rate": learning_rate}}
     try:
         return keras.optimizers.get(config)
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"optimizer={optimizer!r} is not a Keras optimizer. Give a name such as 'adam' or "
-            "'rmsprop', or a function (learning_rate) -> keras.optimizers.Optimizer."
+            f"optimizer={optimizer!r} is not a Keras optimizer. Give a name such as 'adam', "
+            "'radam' or 'rmsprop', or a function (learning_rate) -> keras.optimizers.Optimizer."
         ) from error
 
 
@@ -299,17 +303,20 @@ class Learner:
         weights, other, target_weights, target_other, optimizer = state
         target = [*target_weights, *target_other]
         shifts, factors = scale[0][:, None], scale[1][:, None]  # one for the B states of a batch
+        K, B = columns["actions"].shape
+        has_next = "next_states" in columns
         encoded = {}
         if not self._is_one_by_one:
-            for name in ("states", "next_states"):
+            for name in ("states", "next_states") if has_next else ("states",):
                 encoded[name] = self._encode(columns[name], shifts, factors)
         all_outputs = None
-        if self.target_rests and not self._is_one_by_one:
+        if not has_next:
+            # All discounts are 0: what the networks say about the next states does not count.
+            all_outputs = tf.zeros((K, B, self.model.output_shape[-1]))
+        elif self.target_rests and encoded:
             # The target network does not change meanwhile: evaluate it once, for all K x B states.
-            K, B = columns["actions"].shape
-            flat_states = tf.reshape(
-                encoded["next_states"], (K * B, *encoded["next_states"].shape[2:])
-            )
+            next_states = encoded["next_states"]
+            flat_states = tf.reshape(next_states, (K * B, *next_states.shape[2:]))
             all_outputs = tf.reshape(self._outputs(target, flat_states), (K, B, -1))
 
         def inputs(name: str, k: Any) -> Any:
@@ -322,15 +329,19 @@ class Learner:
 
         def update(k: Any, td_errors: Any, losses: Any, target: Any) -> Any:
             batch = Batch(**{n: columns[n][k] for n in Batch._fields if n in columns})
-            next_states = inputs("next_states", k)
+            states = inputs("states", k)
+            next_states = inputs("next_states", k) if has_next else None
             target_outputs = (
                 self._outputs(target, next_states) if all_outputs is None else all_outputs[k]
             )
-            states = inputs("states", k)
             batch = self.objective.prepare(
                 batch, target_outputs, lambda: self._outputs(target, states)
             )
-            targets = self.objective.targets(batch, target_outputs, lambda: self.model(next_states))
+            targets = self.objective.targets(
+                batch,
+                target_outputs,
+                lambda: self.model(next_states) if has_next else target_outputs,
+            )
             n_earlier = n_before + (k - first)
             if self._has_rate:
                 # alpha_n = learning_rate / (1 + decay * (n - 1))
