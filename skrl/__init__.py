@@ -2,7 +2,7 @@
 
 from skrl.agent import QLearningAgent
 from skrl.base import Callback, Decision, Environment, Policy, QFunction, Run, Runner, Transitions
-from skrl.environments import GymEnvironment, diagnose, make_envs
+from skrl.environments import GymEnvironment, atari_env, diagnose, image_env, make_envs
 from skrl.history import History
 from skrl.policies import (
     ConstantSchedule,
@@ -61,7 +61,9 @@ __all__ = [
     "Study",
     "TileCoding",
     "Transitions",
+    "atari_env",
     "compare",
     "diagnose",
+    "image_env",
     "make_envs",
 ]

@@ -199,8 +199,9 @@ class GymEnvironment(Environment):
     def replicate(self, n_envs: int, render_mode: str | None = None) -> "GymEnvironment":
         """Make a fresh environment like this one, `n_envs` side by side, and open it.
 
-        An id, a spec or a factory is made again. The items of a list are repeated until there
-        are enough. A live environment is copied or, if that fails, made from its spec.
+        An id, a spec or a factory is made again; of an `EnvironmentPair` the one to be scored in.
+        The items of a list are repeated until there are enough. A live environment is copied or,
+        if that fails, made from its spec.
 
         Parameters
         ----------

@@ -20,6 +20,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrap
 
 from skrl.arrays import describe
 from skrl.environments.backends import Backend, SingleBackend
+from skrl.environments.items import to_score
 from skrl.environments.vector_backend import VectorBackend
 
 # Arguments in the spec of a vector environment that the spec of one environment does not have.
@@ -296,7 +297,7 @@ def recipe_for(env: Any, render_mode: str | None) -> Any:
     if isinstance(env, EnvSpec):
         return without(env, "render_mode")
     if not isinstance(env, gymnasium.Env):
-        return env
+        return to_score(env)
     problem = f"it was made with render_mode={env.render_mode!r}"
     # A copy opens a window only on request.
     if render_mode == env.render_mode or (render_mode is None and env.render_mode != "human"):
