@@ -2,7 +2,7 @@
 
 from skrl.agent import QLearningAgent
 from skrl.base import Callback, Decision, Environment, Policy, QFunction, Run, Runner, Transitions
-from skrl.environments import GymEnvironment, diagnose, make_envs
+from skrl.environments import GymEnvironment, atari_env, diagnose, image_env, make_envs
 from skrl.history import History
 from skrl.persistence import inspect, load, save
 from skrl.policies import (
@@ -72,8 +72,10 @@ __all__ = [
     "Study",
     "TileCoding",
     "Transitions",
+    "atari_env",
     "compare",
     "diagnose",
+    "image_env",
     "inspect",
     "load",
     "make_envs",

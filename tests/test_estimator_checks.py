@@ -620,7 +620,12 @@ def test_a_part_is_left_as_it_is():
     check_qfunction(qfunction)
     check_environment(environment)
     assert vars(qfunction) == vars(clone(qfunction))
-    assert vars(environment) == {"env": LINE, "n_envs": 1, "render_mode": None}
+    assert vars(environment) == {
+        "env": LINE,
+        "n_envs": 1,
+        "render_mode": None,
+        "asynchronous": None,
+    }
 
 
 def test_failures_can_be_expected_but_not_in_vain():

@@ -69,6 +69,8 @@ def replay_memory(options: Options) -> Iterator[Row]:
     )
     n_frames = options.work(100_000, multiple_of=EPISODE_LENGTH)
     yield from replay_rows("frames", f"{n_frames:,} frames of 84x84 bytes", n_frames, 1.1)
+    what = f"{n_frames:,} stacks of four such frames, each frame counted once"
+    yield from replay_rows("stacks", what, n_frames, 1.1)
 
 
 def replay_rows(kind: str, what: str, capacity: int, at_most: float) -> Iterator[Row]:

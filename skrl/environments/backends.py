@@ -50,11 +50,13 @@ class Backend(ABC):
         Number of actions.
     is_vectorized : bool
         Whether all environments are computed at once.
+    is_asynchronous : bool
+        Whether each environment runs in its own process.
     action_masks : ndarray of shape (n_envs, n_actions), bool, or None
         Which actions are allowed in `states`. None if the first infos had no masks.
     """
 
-    is_vectorized = False
+    is_vectorized = is_asynchronous = False
 
     def __init__(
         self,

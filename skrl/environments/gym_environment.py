@@ -34,6 +34,11 @@ class GymEnvironment(Environment):
     render_mode : str or None, default=None
         Gymnasium's render mode: ``"human"`` opens a window, ``"rgb_array"`` makes `render` return
         frames. A live environment must have been made with it.
+    asynchronous : bool or None, default=None
+        Whether each of several environments runs in its own process. None measures the steps of a
+        scratch copy of the first one, and uses processes only where they are faster. The
+        transitions are the same in both cases, bit for bit. True also holds where all environments
+        could be computed at once. It is not for live environments.
 
     Attributes
     ----------
@@ -61,6 +66,8 @@ class GymEnvironment(Environment):
         ``max_episode_steps``, or has a `gymnasium.wrappers.TimeLimit` among its wrappers.
     is_vectorized : bool
         Whether all environments are computed at once, so that more of them take hardly longer.
+    is_asynchronous : bool
+        Whether each environment runs in its own process.
 
     Raises
     ------
@@ -68,6 +75,9 @@ class GymEnvironment(Environment):
         On first use, if `env` has none of these forms.
     ValueError
         On first use, if the environment cannot be made, or its spaces are not supported.
+    RuntimeError
+        If an environment fails in its own process, or the process dies. All processes are then
+        ended.
 
     Examples
     --------
@@ -89,15 +99,22 @@ class GymEnvironment(Environment):
     # Set on first use, see `_open`.
     _backend: Backend | None = None
 
-    def __init__(self, env: Any, n_envs: int = 1, render_mode: str | None = None) -> None:
+    def __init__(
+        self,
+        env: Any,
+        n_envs: int = 1,
+        render_mode: str | None = None,
+        asynchronous: bool | None = None,
+    ) -> None:
         self.env = env
         self.n_envs = n_envs
         self.render_mode = render_mode
+        self.asynchronous = asynchronous
 
     def _open(self) -> Backend:
         """Open the environment, unless it is open already."""
         if self._backend is None:
-            self._backend = open_backend(self.env, self.n_envs, self.render_mode)
+            self._backend = open_backend(self.env, self.n_envs, self.render_mode, self.asynchronous)
         return self._backend
 
     @property
@@ -150,6 +167,11 @@ class GymEnvironment(Environment):
         """Whether all environments are computed at once."""
         return self._open().is_vectorized
 
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether each environment runs in its own process."""
+        return self._open().is_asynchronous
+
     def reset(self, seed: int | None = None) -> States:
         """Begin a new episode in every environment.
 
@@ -199,8 +221,9 @@ class GymEnvironment(Environment):
     def replicate(self, n_envs: int, render_mode: str | None = None) -> "GymEnvironment":
         """Make a fresh environment like this one, `n_envs` side by side, and open it.
 
-        An id, a spec or a factory is made again. The items of a list are repeated until there
-        are enough. A live environment is copied or, if that fails, made from its spec.
+        An id, a spec or a factory is made again; of an `EnvironmentPair` the one to be scored in.
+        The items of a list are repeated until there are enough. A live environment is copied or,
+        if that fails, made from its spec.
 
         Parameters
         ----------
@@ -221,7 +244,11 @@ class GymEnvironment(Environment):
             environment does not have the render mode.
         """
         env, n_envs = replicate(self.env, n_envs, render_mode)
-        replica = GymEnvironment(env, n_envs=n_envs, render_mode=render_mode)
+        asynchronous = self.asynchronous
+        if asynchronous is None and self._backend is not None:
+            # What has been measured is not measured again.
+            asynchronous = self._backend.is_asynchronous and not is_live(self.env)
+        replica = GymEnvironment(env, n_envs, render_mode, asynchronous)
         backend = replica._open()
         backend.made = [backend.env]  # also a copy of a live vector environment
         return replica

@@ -1,12 +1,46 @@
 """Environments as data: many recipes, each with its own seed, as scikit-learn's X."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.random import SeedSequence
+
+
+@dataclass(frozen=True)
+class EnvironmentPair:
+    """Two recipes for an environment: one to train in, and one to be scored in.
+
+    Training may clip rewards, or end episodes early. Scores must not depend on that. Training uses
+    the first recipe; `QLearningAgent.score`, the evaluations during training, and videos use the
+    second one.
+
+    Parameters
+    ----------
+    training, scoring : callable
+        Functions that return a `gymnasium.Env`. Their spaces must be equal. If they take an
+        argument `render_mode`, the environment can be recorded.
+
+    Examples
+    --------
+    >>> from functools import partial
+    >>> import gymnasium
+    >>> from skrl import GymEnvironment
+    >>> from skrl.environments import EnvironmentPair
+    >>> make = partial(gymnasium.make, "CartPole-v1")
+    >>> pair = EnvironmentPair(partial(make, max_episode_steps=50), make)
+    >>> GymEnvironment(pair).make_single("rgb_array").spec.max_episode_steps
+    500
+    """
+
+    training: Callable[..., gymnasium.Env[Any, Any]]
+    scoring: Callable[..., gymnasium.Env[Any, Any]]
+
+    def __call__(self, **kwargs: Any) -> gymnasium.Env[Any, Any]:
+        """Make the environment to train in."""
+        return self.training(**kwargs)
 
 
 @dataclass(frozen=True)
@@ -19,12 +53,12 @@ class EnvironmentItem:
 
     Parameters
     ----------
-    env_id : str
-        A registered id, such as ``"CartPole-v1"``.
+    env : str or callable
+        A registered id, such as ``"CartPole-v1"``, or a function that returns a `gymnasium.Env`.
     seed : int
         The item's own seed.
     kwargs : dict
-        Arguments of `gymnasium.make`.
+        Arguments of `gymnasium.make`, or of the function.
 
     Examples
     --------
@@ -35,15 +69,25 @@ class EnvironmentItem:
     (True, False)
     """
 
-    env_id: str
+    env: str | Callable[..., gymnasium.Env[Any, Any]]
     seed: int
     kwargs: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
         """Make the environment."""
-        kwargs = {} if render_mode is None else {"render_mode": render_mode}
-        env = gymnasium.make(self.env_id, disable_env_checker=True, **(self.kwargs | kwargs))
-        return OwnSeed(env, self.seed)
+        kwargs = self.kwargs | ({} if render_mode is None else {"render_mode": render_mode})
+        if callable(self.env):
+            return OwnSeed(self.env(**kwargs), self.seed)
+        return OwnSeed(gymnasium.make(self.env, disable_env_checker=True, **kwargs), self.seed)
+
+
+def to_score(recipe: Any) -> Any:
+    """Find the recipe of the environment to be scored in; most have only one."""
+    if isinstance(recipe, EnvironmentPair):
+        return recipe.scoring
+    if isinstance(recipe, EnvironmentItem):
+        return replace(recipe, env=to_score(recipe.env))
+    return recipe
 
 
 class OwnSeed(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -70,7 +114,9 @@ class OwnSeed(gymnasium.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(seed=seed, options=options)
 
 
-def make_envs(env_id: str, n: int, *, seed: int = 0, **kwargs: Any) -> list[EnvironmentItem]:
+def make_envs(
+    env: str | Callable[..., gymnasium.Env[Any, Any]], n: int, *, seed: int = 0, **kwargs: Any
+) -> list[EnvironmentItem]:
     """Make a data set of environments: what scikit-learn calls X.
 
     Folds of model selection are then folds over environments: an agent is trained in some of
@@ -78,15 +124,17 @@ def make_envs(env_id: str, n: int, *, seed: int = 0, **kwargs: Any) -> list[Envi
 
     Parameters
     ----------
-    env_id : str
-        A registered id, such as ``"CartPole-v1"``.
+    env : str or callable
+        A registered id, such as ``"CartPole-v1"``, or a function that returns a `gymnasium.Env`,
+        such as ``image_env("CartPole-v1")``.
     n : int
         How many items.
     seed : int, default=0
         The items' own seeds are drawn from it.
     **kwargs : object
-        Arguments of `gymnasium.make`, such as ``is_slippery=False``. A function is called for
-        every item, with the item's own `numpy.random.Generator`, and returns the item's value.
+        Arguments of `gymnasium.make`, or of the function `env`, such as ``is_slippery=False``. An
+        argument that is a function is called for every item, with the item's own
+        `numpy.random.Generator`, and returns the item's value.
 
     Returns
     -------
@@ -124,13 +172,11 @@ def make_envs(env_id: str, n: int, *, seed: int = 0, **kwargs: Any) -> list[Envi
     for child in SeedSequence(seed).spawn(n):
         rng = np.random.default_rng(child)
         values = {name: _value(given, rng) for name, given in kwargs.items()}
-        items.append(EnvironmentItem(env_id, int(child.generate_state(1)[0]), values))
+        items.append(EnvironmentItem(env, int(child.generate_state(1)[0]), values))
     try:
         items[0]().close()
     except (gymnasium.error.Error, ImportError, TypeError) as error:
-        raise ValueError(
-            f"Cannot make the environment {env_id!r} with {kwargs}: {error}"
-        ) from error
+        raise ValueError(f"Cannot make the environment {env!r} with {kwargs}: {error}") from error
     return items
 
 

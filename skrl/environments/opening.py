@@ -9,7 +9,7 @@ import copy
 import dataclasses
 import itertools
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrap
 
 from skrl.arrays import describe
 from skrl.environments.backends import Backend, SingleBackend
+from skrl.environments.items import to_score
+from skrl.environments.processes import ProcessVectorEnv
+from skrl.environments.step_cost import pays_in_processes
 from skrl.environments.vector_backend import VectorBackend
 
 # Arguments in the spec of a vector environment that the spec of one environment does not have.
@@ -33,7 +36,9 @@ def is_live(env: Any) -> bool:
     return isinstance(env, gymnasium.Env | VectorEnv)
 
 
-def open_backend(env: Any, n_envs: Any, render_mode: str | None) -> Backend:
+def open_backend(
+    env: Any, n_envs: Any, render_mode: str | None, asynchronous: bool | None = False
+) -> Backend:
     """Open `env`; the parameters are those of `GymEnvironment`.
 
     Raises
@@ -41,26 +46,33 @@ def open_backend(env: Any, n_envs: Any, render_mode: str | None) -> Backend:
     TypeError
         If `env`, or what a factory returns, cannot be opened.
     ValueError
-        If `env` cannot be made, not that often, or not with that render mode.
+        If `env` cannot be made, not that often, not with that render mode, or not in processes.
     """
     check_n_envs(n_envs)
+    if asynchronous and is_live(env):
+        raise ValueError(
+            "asynchronous=True makes each environment in its own process, but the environment "
+            f"exists already: {describe(env)}. Pass an id or a function that makes it."
+        )
     made: list[Any] = []
     try:
-        return _open(env, n_envs, render_mode, made)
+        return _open(env, n_envs, render_mode, asynchronous, made)
     except BaseException:
         for one in made:
             one.close()
         raise
 
 
-def _open(env: Any, n_envs: int, render_mode: str | None, made: list[Any]) -> Backend:
+def _open(
+    env: Any, n_envs: int, render_mode: str | None, asynchronous: bool | None, made: list[Any]
+) -> Backend:
     """Open `env`, and append each environment to `made` as soon as it is made."""
     if isinstance(env, VectorEnv):
         check_size(n_envs, env.num_envs, "a vector environment")
         check_live_render_mode(env, render_mode)
         return VectorBackend(env)
     if isinstance(env, str | EnvSpec):
-        opened = make_registered(env, n_envs, render_mode)
+        opened = make_registered(env, n_envs, render_mode, asynchronous)
         made.append(opened)
         backend = VectorBackend if isinstance(opened, VectorEnv) else SingleBackend
         return backend(opened, made)
@@ -73,12 +85,31 @@ def _open(env: Any, n_envs: int, render_mode: str | None, made: list[Any]) -> Ba
             "a function that makes it, for instance "
             f"GymEnvironment(lambda: MyEnv(), n_envs={n_envs})."
         )
+    items = list(env) if isinstance(env, list | tuple) else [env] * n_envs
+    if not is_live(items):
+        functions = [partial(make_one, item, render_mode) for item in items]
+        if is_asynchronous(functions, render_mode, asynchronous):
+            functions[0]().close()  # raises errors here rather than in a process
+            made.append(ProcessVectorEnv(functions))
+            return VectorBackend(made[0], made)
     envs = []
-    for item in env if isinstance(env, list | tuple) else [env] * n_envs:
+    for item in items:
         envs.append(make_one(item, render_mode))
         if not is_live(item):
             made.append(envs[-1])
     return put_side_by_side(envs, made)
+
+
+def is_asynchronous(
+    functions: Sequence[Callable[[], Any]], render_mode: str | None, asynchronous: bool | None
+) -> bool:
+    """Decide whether each environment gets its own process, see `GymEnvironment`."""
+    if len(functions) < 2:
+        return False
+    if asynchronous is None:
+        # A window is not opened for a measurement.
+        return render_mode != "human" and pays_in_processes(functions[0], len(functions))
+    return asynchronous
 
 
 def put_side_by_side(envs: list[gymnasium.Env[Any, Any]], made: list[Any]) -> Backend:
@@ -127,7 +158,9 @@ def make_one(env: Any, render_mode: str | None) -> gymnasium.Env[Any, Any]:
     )
 
 
-def make_registered(env: str | EnvSpec, n_envs: int, render_mode: str | None) -> Any:
+def make_registered(
+    env: str | EnvSpec, n_envs: int, render_mode: str | None, asynchronous: bool | None = False
+) -> Any:
     """Make an environment, or a vector of n, from Gymnasium's registry."""
     name = env if isinstance(env, str) else env.id
     kwargs: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
@@ -136,7 +169,9 @@ def make_registered(env: str | EnvSpec, n_envs: int, render_mode: str | None) ->
     try:
         if render_mode is not None:
             check_registered_render_mode(env, render_mode)
-        return make_vector(env, n_envs, kwargs) if n_envs > 1 else make_single(env, kwargs)
+        if n_envs == 1:
+            return make_single(env, kwargs)
+        return make_vector(env, n_envs, kwargs, asynchronous)
     except (gymnasium.error.Error, ImportError) as error:
         hint = ""
         if isinstance(error, gymnasium.error.UnregisteredEnv):
@@ -161,16 +196,20 @@ def make_single(env: str | EnvSpec, kwargs: dict[str, Any]) -> gymnasium.Env[Any
 
 
 def make_vector(
-    env: str | EnvSpec, n_envs: int, kwargs: dict[str, Any]
+    env: str | EnvSpec, n_envs: int, kwargs: dict[str, Any], asynchronous: bool | None
 ) -> VectorEnv[Any, Any, Any]:
     """Make n environments from Gymnasium's registry, in the fastest way available."""
-    try:
+    if not asynchronous:
         # Some environments, such as CartPole, compute all n at once.
-        return gymnasium.make_vec(env, n_envs, "vector_entry_point", **kwargs)
-    except gymnasium.error.Error:
-        vector_kwargs = {"autoreset_mode": AutoresetMode.DISABLED}  # see put_side_by_side
-        kwargs = {"disable_env_checker": True, **kwargs}
-        return gymnasium.make_vec(env, n_envs, "sync", vector_kwargs, **kwargs)
+        with contextlib.suppress(gymnasium.error.Error):
+            return gymnasium.make_vec(env, n_envs, "vector_entry_point", **kwargs)
+    functions = [partial(make_single, env, kwargs)] * n_envs
+    if is_asynchronous(functions, kwargs.get("render_mode"), asynchronous):
+        functions[0]().close()  # raises Gymnasium's errors here
+        return ProcessVectorEnv(functions)
+    vector_kwargs = {"autoreset_mode": AutoresetMode.DISABLED}  # see put_side_by_side
+    kwargs = {"disable_env_checker": True, **kwargs}
+    return gymnasium.make_vec(env, n_envs, "sync", vector_kwargs, **kwargs)
 
 
 def call_factory(factory: Callable[..., Any], render_mode: str | None) -> gymnasium.Env[Any, Any]:
@@ -296,7 +335,7 @@ def recipe_for(env: Any, render_mode: str | None) -> Any:
     if isinstance(env, EnvSpec):
         return without(env, "render_mode")
     if not isinstance(env, gymnasium.Env):
-        return env
+        return to_score(env)
     problem = f"it was made with render_mode={env.render_mode!r}"
     # A copy opens a window only on request.
     if render_mode == env.render_mode or (render_mode is None and env.render_mode != "human"):

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from skrl.base import ActionMasks, Actions, States, Transitions
 from skrl.environments.action_masks import KEY, read_masks
 from skrl.environments.backends import INT64, Backend, derive_seeds, raise_bad_reward
+from skrl.environments.processes import ProcessVectorEnv
 from skrl.environments.spaces import StateTranslator
 
 
@@ -41,6 +42,7 @@ class VectorBackend(Backend):
         spaces = env.single_observation_space, env.single_action_space
         super().__init__(env, env.num_envs, *spaces, made)
         self.mode = autoreset_mode(env)
+        self.is_asynchronous = isinstance(env.unwrapped, AsyncVectorEnv)
         self.is_vectorized = not isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
         self.single_observation = StateTranslator(env.single_observation_space, 1)
         self.nowhere = np.zeros(self.n_envs, dtype=bool)
@@ -149,6 +151,19 @@ class VectorBackend(Backend):
         """Draw all environments, and give the frame of the first one."""
         frames = super().render()
         return frames[0] if isinstance(frames, tuple | list) else frames
+
+    def reward_threshold(self) -> float | None:
+        """Give the registered mean return that counts as solved, if all environments agree."""
+        if not isinstance(self.env, ProcessVectorEnv):
+            return super().reward_threshold()
+        thresholds = {facts.reward_threshold for facts in self.env.facts}
+        return thresholds.pop() if len(thresholds) == 1 else None
+
+    def has_time_limit(self) -> bool:
+        """Whether every episode is known to be cut off."""
+        if not isinstance(self.env, ProcessVectorEnv):
+            return super().has_time_limit()
+        return all(facts.has_time_limit for facts in self.env.facts)
 
     def parts(self) -> list[Any]:
         """List the single environments of a SyncVectorEnv; all others know only their spec."""

@@ -400,6 +400,7 @@ def test_the_constructor_opens_nothing_and_clone_copies_parameters():
         "env": "no such thing",
         "n_envs": -3,
         "render_mode": "what?",
+        "asynchronous": None,
     }
     environment.close()
 

@@ -1,6 +1,6 @@
 """Measure the memory of a replay buffer, or of many consecutive fits, and print it as JSON.
 
-``python memory.py cartpole|frames|fits AMOUNT``: one measurement per process.
+``python memory.py cartpole|frames|stacks|fits AMOUNT``: one measurement per process.
 """
 
 import argparse
@@ -19,7 +19,9 @@ ROLLOUT = 250  # steps added at a time; a runner adds 256
 RAW_BYTES = {
     "cartpole": 16 + 8 + 4 + 16 + 4,  # s float32 (4,), a int64, r float32, s', discount float32
     "frames": 84 * 84,  # each frame once
+    "stacks": 84 * 84,  # each frame once, though a state consists of four
 }
+N_STACK = 4
 
 
 def resident_bytes() -> int:
@@ -29,6 +31,10 @@ def resident_bytes() -> int:
 
 
 def random_states(rng: np.random.Generator, kind: str, n: int) -> np.ndarray:
+    if kind == "stacks":
+        frames = random_states(rng, "frames", n)
+        numbers = np.arange(n)[:, None] + np.arange(1 - N_STACK, 1)
+        return np.moveaxis(frames[np.maximum(numbers, 0)], 1, -1)
     if kind == "frames":
         return rng.integers(256, size=(n, 84, 84), dtype=np.uint8)
     return rng.standard_normal((n, 4), dtype=np.float32)
@@ -93,7 +99,7 @@ def measure_fits(n_fits: int) -> dict[str, list[int]]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["cartpole", "frames", "fits"])
+    parser.add_argument("what", choices=["cartpole", "frames", "stacks", "fits"])
     parser.add_argument("amount", type=int)
     arguments = parser.parse_args()
     if arguments.what == "fits":

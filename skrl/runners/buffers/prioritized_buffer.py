@@ -1,7 +1,7 @@
 """The memory of prioritized experience replay."""
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, Int64
+from jaxtyping import Float, Float32, Int64
 from numpy.random import Generator
 
 from skrl.base import State
@@ -162,8 +162,8 @@ class PrioritizedBuffer(ReplayBuffer):
     def _write(
         self,
         facts: dict[str, np.ndarray],
-        frames: Int[np.ndarray, " m"],
-        next_frames: Int[np.ndarray, " m"],
+        frames: Int64[np.ndarray, "m *n_stack"],
+        next_frames: Int64[np.ndarray, "m *n_stack"],
         **columns: np.ndarray,
     ) -> None:
         """Write transitions into the ring: new ones get a priority, those given up lose theirs."""

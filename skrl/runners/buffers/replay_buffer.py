@@ -3,6 +3,7 @@
 from collections import deque
 from copy import copy
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int64
@@ -10,27 +11,33 @@ from numpy.random import Generator
 
 from skrl.base import State, Transitions
 from skrl.runners.buffers.buffer import Buffer
+from skrl.runners.buffers.frames import Frames, places
 
-# The columns of a transition, but for its states, are neighbours in memory, in 32 bytes: in a large
-# buffer a look-up costs a cache miss, which takes longer than all that is done with the row.
-ROW = np.dtype(
-    [
-        ("actions", np.int64),
-        # Rewards and discounts take float32: what networks compute in, and half the memory.
-        ("rewards", np.float32),
-        ("discounts", np.float32),
-        # Where the two states are found among the frames.
-        ("state_slots", np.int32),
-        ("next_slots", np.int32),
-        ("terminated", np.bool_),
-        ("truncated", np.bool_),
-    ],
-    align=True,
-)
+# At most so many bytes of observations wait to be stored.
+MAX_UNSTORED_BYTES = 2**22
 
-# Frames kept beyond the capacity, for the last observations of episodes. One in 33 is enough for
-# episodes of 33 steps and more; with shorter ones a full buffer holds a few transitions less.
-EXTRA_FRAMES = 0.03
+
+def make_row(n_stack: int) -> np.dtype[np.void]:
+    """Lay out the columns of a transition, but for its states.
+
+    They are neighbours in memory, in 32 bytes if states are single frames: in a large buffer a
+    look-up costs a cache miss, which takes longer than all that is done with the row.
+    """
+    shape = () if n_stack == 1 else (n_stack,)
+    return np.dtype(
+        [
+            ("actions", np.int64),
+            # Rewards and discounts take float32: what networks compute in, and half the memory.
+            ("rewards", np.float32),
+            ("discounts", np.float32),
+            # Where the frames of the two states are found.
+            ("state_slots", np.int32, shape),
+            ("next_slots", np.int32, shape),
+            ("terminated", np.bool_),
+            ("truncated", np.bool_),
+        ],
+        align=True,
+    )
 
 
 class ReplayBuffer(Buffer):
@@ -56,8 +63,10 @@ class ReplayBuffer(Buffer):
     -----
     The successor of one transition is the state of a later one, so every observation ("frame") is
     stored once, with its dtype, and transitions point at two frames each. For images this halves
-    the memory. All memory is allocated with the first transitions, which tell shapes and dtypes;
-    the operating system hands out the pages as they are first written.
+    the memory. If states are stacks of the last frames along their first or last axis, as
+    `skrl.image_env` makes them, each frame of a stack is stored once. All memory is allocated with
+    the first transitions, which tell shapes and dtypes; the operating system hands out the pages
+    as they are first written.
 
     Examples
     --------
@@ -85,10 +94,8 @@ class ReplayBuffer(Buffer):
     # What the buffer consists of once it is used, by the names of the attributes.
     _contents: tuple[str, ...] = (
         "_rows",
-        "_frames",
         "_n_added",
         "_first",
-        "_n_frames",
         "_waiting_frames",
     )
 
@@ -105,15 +112,14 @@ class ReplayBuffer(Buffer):
         self._discount_factor = discount_factor
         # How many steps, at most, are stored at a time.
         self._piece = max(1, min(self.capacity // 32, 4096))
-        self._rows = np.empty(0, ROW)
-        self._frames = np.empty(0)
+        self._rows = np.empty(0, make_row(1))
+        self._frames: Frames | None = None
         # Optional columns of the transitions, one array for each.
         self._facts: dict[str, np.ndarray] = {}
         # What was drawn last, and the time before.
         self._sampled: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] = {}, {}
         self._n_added = 0  # transitions, ever
         self._first = 0  # number of the oldest transition that is still there
-        self._n_frames = 0  # frames, ever
         # Steps that were added and are not stored yet.
         self._added: list[Transitions] = []
         self._n_unstored = 0
@@ -131,11 +137,11 @@ class ReplayBuffer(Buffer):
     @property
     def nbytes(self) -> int:
         """Bytes that the buffer takes when it is full."""
-        return self._rows.nbytes + self._frames.nbytes
+        return self._rows.nbytes + (0 if self._frames is None else self._frames.nbytes)
 
     def add(self, transitions: Transitions) -> None:
         """Store steps of the environments; see `Buffer.add`."""
-        if not len(self._rows):
+        if self._frames is None:
             self._allocate(transitions)
         m = len(transitions.actions)
         if m > self._piece:
@@ -160,25 +166,39 @@ class ReplayBuffer(Buffer):
         """Store what was added."""
         if not self._added:
             return
+        assert self._frames is not None
         waiting = [] if self._waiting is None else [self._waiting]
         steps = Transitions.concatenate([*waiting, *self._added])
-        new = slice(len(self._waiting_frames), None)
-        steps.discounts[new] *= self._discount_factor
-        frames = np.concatenate([self._waiting_frames, self._store_frames(steps.states[new])])
+        assert steps.env_ids is not None
+        n_waiting, n_new = len(self._waiting_frames), self._n_unstored
+        steps.discounts[n_waiting:] *= self._discount_factor
+        numbers = np.zeros((n_new, *self._waiting_frames.shape[1:]), np.int64)
+        numbers = np.concatenate([self._waiting_frames, numbers])
         self._added, self._n_unstored = [], 0
-        self._store(steps, frames, is_end=False)
-
-    def _store(self, steps: Transitions, frames: Int[np.ndarray, " m"], is_end: bool) -> None:
-        """Store the transitions whose steps are all there; the others keep waiting."""
         # Sorted by environment, then by time.
-        assert steps.env_ids is not None
         by_env = np.argsort(steps.env_ids, kind="stable")
-        steps, frames = steps.take(by_env), frames[by_env]
-        assert steps.env_ids is not None
+        steps, numbers = steps.take(by_env), numbers[by_env]
+        follows = np.zeros(len(by_env), dtype=bool)
+        follows[1:] = find_successors(steps)[:-1]
+        self._frames.add(steps.states, follows, numbers, by_env >= n_waiting)
+        self._store(steps, numbers, is_end=False)
+
+    def _store(
+        self, steps: Transitions, frames: Int64[np.ndarray, "m *n_stack"], is_end: bool
+    ) -> None:
+        """Store the transitions whose steps are all there; the others keep waiting.
+
+        Parameters
+        ----------
+        steps : Transitions
+            Of batch shape (m,), sorted by environment, then by time.
+        frames : int ndarray of shape (m,), or (m, n_stack) for stacks
+            The numbers of the frames of their states.
+        is_end : bool
+            Whether no further steps of these episodes will come.
+        """
         ended = steps.terminated | steps.truncated
-        # Is the row after this one the next step of the same episode?
-        continues = np.zeros(len(ended), dtype=bool)
-        continues[:-1] = (steps.env_ids[1:] == steps.env_ids[:-1]) & ~ended[:-1]
+        continues = find_successors(steps)
 
         # A return includes the next step if that is greedy.
         goes_on = continues.copy()
@@ -189,7 +209,9 @@ class ReplayBuffer(Buffer):
         own_frame = ended | (is_end & ~continues)
         next_frames = np.empty_like(frames)
         next_frames[:-1] = frames[1:]
-        next_frames[own_frame] = self._store_frames(steps.next_states[own_frame])
+        next_frames[own_frame] = self._store_last(
+            steps.take(own_frame.nonzero()[0]), frames[own_frame]
+        )
 
         is_complete = (own_frame | continues)[last]
         complete, rest = np.flatnonzero(is_complete), np.flatnonzero(~is_complete)
@@ -213,80 +235,99 @@ class ReplayBuffer(Buffer):
         if not len(self):
             raise ValueError("The replay buffer is empty: add transitions before sampling.")
         self._sampled = self._sampled[::-1]
-        places, weights = self._draw(rng, n_batches, batch_size, progress)
-        rows = self._take("rows", self._rows, places)
+        drawn, weights = self._draw(rng, n_batches, batch_size, progress)
+        rows = self._take("rows", self._rows, drawn)
         return Transitions(
-            states=self._take("states", self._frames, rows["state_slots"]),
+            states=self._take_states("states", rows["state_slots"]),
             actions=rows["actions"],
             rewards=rows["rewards"],
-            next_states=self._take("next_states", self._frames, rows["next_slots"]),
+            next_states=self._take_states("next_states", rows["next_slots"]),
             discounts=rows["discounts"],
             terminated=rows["terminated"],
             truncated=rows["truncated"],
             weights=weights,
-            **{name: self._take(name, array, places) for name, array in self._facts.items()},
+            **{name: self._take(name, array, drawn) for name, array in self._facts.items()},
         )
 
     def _draw(
         self, rng: Generator, n_batches: int, batch_size: int, progress: float
     ) -> tuple[Int64[np.ndarray, "K B"], Float[np.ndarray, "K B"] | None]:
         """Choose places among the rows, and the weights of what stands there."""
-        places = rng.integers(self._first, self._n_added, size=(n_batches, batch_size))
-        places %= self.capacity
-        return places, None
+        drawn = rng.integers(self._first, self._n_added, size=(n_batches, batch_size))
+        drawn %= self.capacity
+        return drawn, None
 
-    def _take(self, name: str, array: np.ndarray, places: Int[np.ndarray, "K B"]) -> np.ndarray:
-        """Gather places of an array into memory that is kept, under a name, for later."""
-        shape = places.shape + array.shape[1:]
+    def _take(self, name: str, array: np.ndarray, rows: Int[np.ndarray, "K B"]) -> np.ndarray:
+        """Gather rows of an array into memory that is kept, under a name, for later."""
+        out = self._keep(name, rows.shape + array.shape[1:], array.dtype)
+        # mode="clip" lets NumPy write straight into `out`; the rows are in range anyway.
+        return np.take(array, rows, axis=0, out=out, mode="clip")
+
+    def _take_states(self, name: str, slots: Int[np.ndarray, "K B *n_stack"]) -> np.ndarray:
+        """Gather states in the same way."""
+        assert self._frames is not None
+        shape = slots.shape[:2] + self._frames.state_shape
+        return self._frames.take(slots, self._keep(name, shape, self._frames.array.dtype))
+
+    def _keep(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+        """Give the memory that is kept under a name."""
         kept = self._sampled[0]
-        out = kept.get(name)
-        if out is None or out.shape != shape:
-            out = kept[name] = np.empty(shape, array.dtype)
-        # mode="clip" lets NumPy write straight into `out`; the places are in range anyway.
-        return np.take(array, places, axis=0, out=out, mode="clip")
+        if name not in kept or kept[name].shape != shape:
+            kept[name] = np.empty(shape, dtype)
+        return kept[name]
 
     def _allocate(self, transitions: Transitions) -> None:
-        self._rows = np.empty(self.capacity, ROW)
-        env_ids = transitions.env_ids
+        states, env_ids = transitions.states, transitions.env_ids
         n_envs = len(transitions) if env_ids is None else int(env_ids.max()) + 1
+        self._piece = max(1, min(self._piece, MAX_UNSTORED_BYTES // max(1, states[0].nbytes)))
         n_extra = (self.n_step_return + 1) * n_envs + self._piece
-        n_frames = int(self.capacity * (1 + EXTRA_FRAMES)) + n_extra
-        states = transitions.states
-        self._frames = np.empty((n_frames, *states.shape[1:]), states.dtype)
+        self._frames = Frames(self.capacity, n_extra, states, transitions.next_states)
+        n_stack = self._frames.n_stack
+        self._rows = np.empty(self.capacity, make_row(n_stack))
+        self._waiting_frames = np.empty(0 if n_stack == 1 else (0, n_stack), np.int64)
         for name in ("next_action_masks", "next_probabilities"):
             facts = getattr(transitions, name)
             if facts is not None:
                 self._facts[name] = np.empty((self.capacity, *facts.shape[1:]), facts.dtype)
 
-    def _store_frames(self, states: np.ndarray) -> Int[np.ndarray, " m"]:
-        """Write observations into the ring of frames; number them."""
-        m = len(states)
-        numbers = self._n_frames + np.arange(m)
-        self._frames[_places(self._n_frames, m, len(self._frames))] = states
-        self._n_frames += m
-        return numbers
+    def _store_last(
+        self, steps: Transitions, frames: Int64[np.ndarray, "k *n_stack"]
+    ) -> Int64[np.ndarray, "k *n_stack"]:
+        """Store the states after the last steps of episodes, and number their frames."""
+        assert self._frames is not None
+        # Each state is followed by its successor.
+        pairs = np.stack([steps.states, steps.next_states], axis=1)
+        numbers = np.stack([frames, np.zeros_like(frames)], axis=1)
+        is_last = np.arange(2 * len(frames)) % 2 == 1
+        states = pairs.reshape(-1, *pairs.shape[2:])
+        numbers = numbers.reshape(-1, *frames.shape[1:])
+        self._frames.add(states, is_last, numbers, is_last)
+        return numbers[1::2]
 
     def _write(
         self,
         facts: dict[str, np.ndarray],
-        frames: Int[np.ndarray, " m"],
-        next_frames: Int[np.ndarray, " m"],
+        frames: Int64[np.ndarray, "m *n_stack"],
+        next_frames: Int64[np.ndarray, "m *n_stack"],
         **columns: np.ndarray,
     ) -> None:
         """Write transitions into the ring, and give up those that have lost their frames."""
-        columns["state_slots"] = frames % len(self._frames)
-        columns["next_slots"] = next_frames % len(self._frames)
-        places = _places(self._n_added, len(frames), self.capacity)
+        assert self._frames is not None
+        columns["state_slots"] = frames % self._frames.size
+        columns["next_slots"] = next_frames % self._frames.size
+        rows = places(self._n_added, len(frames), self.capacity)
         for name, values in columns.items():
-            self._rows[name][places] = values
+            self._rows[name][rows] = values
         for name, values in facts.items():
-            self._facts[name][places] = values
+            self._facts[name][rows] = values
         self._n_added += len(frames)
         self._first = max(self._first, self._n_added - self.capacity)
+        if self._n_added >= self.capacity:
+            self._frames.settle(self._n_added)
 
         if len(frames):
             self._blocks.append((self._n_added, int(frames.min())))
-        while self._blocks and self._blocks[0][1] < self._n_frames - len(self._frames):
+        while self._blocks and self._blocks[0][1] < self._frames.oldest:
             self._first = max(self._first, self._blocks.popleft()[0])
 
     def state(self) -> State:
@@ -294,6 +335,7 @@ class ReplayBuffer(Buffer):
         self._flush()
         return {
             "contents": {name: copy(getattr(self, name)) for name in self._contents},
+            "frames": None if self._frames is None else self._frames.state(),
             "facts": {name: array.copy() for name, array in self._facts.items()},
             "waiting": None if self._waiting is None else self._waiting.to_dict(),
             "blocks": list(self._blocks),
@@ -303,6 +345,8 @@ class ReplayBuffer(Buffer):
         """Continue from a `state`."""
         for name, value in state["contents"].items():
             setattr(self, name, copy(value))
+        frames = state["frames"]
+        self._frames = None if frames is None else Frames.from_state(frames)
         self._facts = {name: array.copy() for name, array in state["facts"].items()}
         waiting = state["waiting"]
         self._waiting = None if waiting is None else Transitions(**waiting)
@@ -310,11 +354,23 @@ class ReplayBuffer(Buffer):
         self._added, self._n_unstored = [], 0
 
 
-def _places(first: int, m: int, size: int) -> slice | Int[np.ndarray, " m"]:
-    """Where m numbers from `first` on have their places in a ring."""
-    start = first % size
-    # A slice is much faster than a list of places.
-    return slice(start, start + m) if start + m <= size else (first + np.arange(m)) % size
+def find_successors(steps: Transitions) -> Bool[np.ndarray, " m"]:
+    """Find the rows that are followed by the next step of the same episode.
+
+    Parameters
+    ----------
+    steps : Transitions
+        Of batch shape (m,), sorted by environment, then by time.
+
+    Returns
+    -------
+    bool ndarray of shape (m,)
+    """
+    assert steps.env_ids is not None
+    continues: np.ndarray = ~(steps.terminated | steps.truncated)
+    continues[:-1] &= steps.env_ids[1:] == steps.env_ids[:-1]
+    continues[-1:] = False
+    return continues
 
 
 def n_step_returns(
