@@ -8,13 +8,19 @@ import os
 import re
 from pathlib import Path
 
+import matplotlib
 from docutils.nodes import SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
+from imageio_ffmpeg import get_ffmpeg_exe
 
 # The gallery imports the names that a script imports, also of those that it does not run.
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 
 import skrl
+
+# Animations are written by the program that records videos. The gallery restores the defaults
+# before each example.
+matplotlib.rcParamsDefault["animation.ffmpeg_path"] = get_ffmpeg_exe()
 
 # Examples show their own output, without messages of TensorFlow.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -63,7 +69,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "default_thumb_file": str(Path(__file__).parent / "_static" / "thumbnail.png"),
-    "matplotlib_animations": True,
+    "matplotlib_animations": (True, "html5"),  # a video within the page
     "show_signature": False,
     "write_computation_times": False,
     "remove_config_comments": True,
@@ -132,9 +138,16 @@ def block_math(translator, node):
     raise SkipNode
 
 
+def play_animations(app, page, template, context, doctree):
+    """Let animations play by themselves: browsers only start videos that have no sound."""
+    if "body" in context:
+        context["body"] = context["body"].replace(" autoplay loop>", " autoplay loop muted>")
+
+
 def setup(app):
     """Connect the functions of this file to Sphinx."""
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
     app.connect("autodoc-process-docstring", escape_shapes, priority=100)  # before numpydoc
     app.connect("source-read", map_links)
+    app.connect("html-page-context", play_animations)
     app.connect("builder-inited", keep_benchmarks_out, priority=20)  # before the gallery is made

@@ -8,6 +8,7 @@ from 0, the agent earns 1 in each of the next d steps, so the value is
 1 + gamma + ... + gamma^(d-1). Q-learning finds these values.
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from skrl import EpsilonGreedy, MemoizationQFunction, QLearningAgent, SimpleRunner
@@ -32,3 +33,13 @@ arrows = np.array(["<-", "stay", "->"])[agent.predict(integers)]
 print("integer  best action  learned value  exact value")
 for row in zip(integers, arrows, learned, exact, strict=True):
     print("{:7d}  {:>11}  {:13.3f}  {:11.3f}".format(*row))
+
+# %%
+# The learned values lie on the exact ones.
+
+_, ax = plt.subplots(layout="constrained")
+ax.plot(integers, exact, color="0.6", linewidth=4, label="exact")
+ax.plot(integers, learned, "o", label="learned")
+ax.set(xlabel="integer", ylabel="V(s) (expected discounted return)")
+ax.legend()
+plt.show()

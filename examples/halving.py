@@ -17,7 +17,7 @@ from skrl import DQN, ExperienceReplay, QLearningAgent, make_envs
 from skrl.runners import ReplayBuffer
 
 runner = ExperienceReplay(buffer=ReplayBuffer())
-agent = QLearningAgent(DQN(), runner=runner, n_evaluations=2, random_state=0)
+agent = QLearningAgent(DQN(), runner=runner, n_evaluations=6, random_state=0)
 candidates = {
     "qfunction__learning_rate": loguniform(1e-5, 1e-1),
     "runner__buffer__n_step_return": [1, 3, 10],

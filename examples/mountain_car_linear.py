@@ -8,6 +8,7 @@ regressor of scikit-learn on tile-coded features solves it, as in Sutton & Barto
 10.1.
 """
 
+import matplotlib.pyplot as plt
 from sklearn.linear_model import SGDRegressor
 
 from skrl import (
@@ -18,6 +19,7 @@ from skrl import (
     RegressorQFunction,
     TileCoding,
 )
+from skrl.displays import ValueDisplay
 from skrl.runners import ReplayBuffer
 
 regressor = SGDRegressor(learning_rate="constant", eta0=0.2 / 8, penalty=None, fit_intercept=False)
@@ -55,3 +57,9 @@ for velocity in [0.06, 0.03, 0.0, -0.03, -0.06]:
     print(
         f"v ={velocity:5.2f}" + "".join(f"{steps:6.0f}" for steps in (-values.max(axis=1)).clip(0))
     )
+
+# %%
+# The whole plane of states, and what the car does in each: mostly, it pushes the way it moves.
+
+ValueDisplay.from_agent(agent, "MountainCar-v0", actions={0: "left", 1: "nothing", 2: "right"})
+plt.show()

@@ -7,6 +7,7 @@ The same as in ten lines, but with explicit parts: what the agent learns (`DQN`)
 (`GymEnvironment`).
 """
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from skrl import (
@@ -18,6 +19,7 @@ from skrl import (
     QLearningAgent,
     SegmentedEpsilonGreedy,
 )
+from skrl.displays import LearningCurveDisplay
 from skrl.runners import ReplayBuffer
 
 
@@ -77,3 +79,9 @@ print(f"Mean return of 100 fresh episodes: {agent.score(environment):.1f}")
 state = np.array([0.0, 0.0, 0.1, 0.5])  # cart position and velocity, pole angle and velocity
 for action, value in zip(["left", "right"], agent.decision_function(state), strict=True):
     print(f"Q(leaning right, push {action:>5}) = {value:.1f}")
+
+# %%
+# The returns of all episodes, their moving average, and the evaluations of the greedy policy.
+
+LearningCurveDisplay.from_agent(agent)
+plt.show()

@@ -4,6 +4,7 @@ from skrl.agent import QLearningAgent
 from skrl.base import Callback, Decision, Environment, Policy, QFunction, Run, Runner, Transitions
 from skrl.environments import GymEnvironment, diagnose, make_envs
 from skrl.history import History
+from skrl.persistence import inspect, load, save
 from skrl.policies import (
     ConstantSchedule,
     EpsilonGreedy,
@@ -15,6 +16,7 @@ from skrl.policies import (
     Softmax,
 )
 from skrl.qfunctions import (
+    C51,
     DQN,
     QRDQN,
     DoubleMemoizationQFunction,
@@ -29,6 +31,7 @@ from skrl.studies import Study, compare
 __version__ = "0.1.0"
 
 __all__ = [
+    "C51",
     "DQN",
     "QRDQN",
     "Buffer",
@@ -63,5 +66,8 @@ __all__ = [
     "Transitions",
     "compare",
     "diagnose",
+    "inspect",
+    "load",
     "make_envs",
+    "save",
 ]

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
-from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -31,6 +30,7 @@ from skrl.callbacks.sklearn_callbacks import SklearnTasks, count_tasks
 from skrl.environments import as_environment
 from skrl.environments.spaces import ActionTranslator, to_states
 from skrl.evaluation import greedy_actions, play_episodes, side_by_side
+from skrl.parameters import check_count, check_parameters
 from skrl.training import Parts, copy_parts, make_parts, plan_run
 
 
@@ -210,7 +210,7 @@ class QLearningAgent(CallbackSupportMixin, BaseEstimator):
             agent that was fitted before is then as it was. One that is interrupted by Ctrl-C, or
             whose first training fails, keeps what it has learned.
         """
-        self._validate()
+        check_parameters(self)
         n_steps, n_episodes = self.n_steps, self.n_episodes
         return self._train(env, self.warm_start, n_steps, n_episodes, is_whole=True)
 
@@ -233,34 +233,10 @@ class QLearningAgent(CallbackSupportMixin, BaseEstimator):
         -------
         self
         """
-        self._validate()
-        _check_count("n_steps", n_steps, least=1, is_optional=True)
+        check_parameters(self)
+        check_count("n_steps", n_steps, least=1, is_optional=True)
         n_steps = self.n_steps if n_steps is None else n_steps
         return self._train(env, True, n_steps, self.n_episodes, is_whole=False)
-
-    def _validate(self) -> None:
-        for name, interface in (("qfunction", QFunction), ("policy", Policy), ("runner", Runner)):
-            part = getattr(self, name)
-            if part is not None and not isinstance(part, interface):
-                raise TypeError(
-                    f"{name} must be a {interface.__name__} or None, got {part!r}. "
-                    f"Give an instance, such as {name}={_EXAMPLES[name]}."
-                )
-        if not isinstance(self.discount_factor, Real) or not 0 <= self.discount_factor <= 1:
-            raise ValueError(f"discount_factor must be in [0, 1], got {self.discount_factor!r}.")
-        for name in ("n_steps", "n_episodes"):
-            _check_count(name, getattr(self, name), least=1, is_optional=True)
-        for name, least in (("n_iter_no_change", 1), ("n_evaluations", 0)):
-            _check_count(name, getattr(self, name), least)
-        _check_count(
-            "n_evaluation_episodes",
-            self.n_evaluation_episodes,
-            least=1,
-            hint=" n_evaluations=0 turns evaluation off.",
-        )
-        ratio = self.evaluation_ratio
-        if ratio is not None and not (isinstance(ratio, Real) and ratio > 0):
-            raise ValueError(f"evaluation_ratio must be positive or None, got {ratio!r}.")
 
     def _train(
         self,
@@ -445,7 +421,7 @@ class QLearningAgent(CallbackSupportMixin, BaseEstimator):
             after 100,000 steps, with a warning.
         """
         check_is_fitted(self, "qfunction_")
-        _check_count("n_episodes", n_episodes, least=1)
+        check_count("n_episodes", n_episodes, least=1)
         original = as_environment(env)
 
         def choose(states: States, action_masks: ActionMasks | None) -> Actions:
@@ -480,17 +456,3 @@ class QLearningAgent(CallbackSupportMixin, BaseEstimator):
                 f"{expected}, got an array of shape {np.shape(action_mask)}: {action_mask!r:.80}."
             )
         return masks
-
-
-_EXAMPLES = {"qfunction": "DQN()", "policy": "EpsilonGreedy()", "runner": "ExperienceReplay()"}
-
-
-def _check_count(
-    name: str, value: Any, least: int, is_optional: bool = False, hint: str = ""
-) -> None:
-    if value is None and is_optional:
-        return
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, got {value!r}.{hint}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value!r}.{hint}")

@@ -13,6 +13,7 @@ from sklearn.linear_model import SGDRegressor
 
 import skrl
 from skrl import (
+    C51,
     DQN,
     QRDQN,
     ConstantSchedule,
@@ -40,6 +41,7 @@ from skrl.estimator_checks import (
 )
 from skrl.estimator_checks.expectations import expect_error, expect_floats, expect_same
 from skrl.estimator_checks.running import run_checks
+from skrl.parameters import check_parameters
 from skrl.qfunctions.regressors.regressor import RegressorQFunction
 from skrl.runners import Buffer, ExperienceReplay, PrioritizedBuffer, ReplayBuffer
 
@@ -79,6 +81,7 @@ INSTANCES = {
     PrioritizedBuffer: [PrioritizedBuffer()],
     ReplayBuffer: [ReplayBuffer()],
     QLearningAgent: [QLearningAgent(n_steps=100, n_evaluations=1), DEEP_AGENT],
+    C51: [C51(31, -3.0, 3.0, hidden_layer_sizes=(16,), learning_rate=0.01)],
     QRDQN: [QRDQN(4, hidden_layer_sizes=(8,))],
     RegressorQFunction: [RegressorQFunction(SGDRegressor())],
 }
@@ -519,7 +522,7 @@ class Continuing(QLearningAgent):
     """Never starts afresh."""
 
     def fit(self, env, y=None):
-        self._validate()
+        check_parameters(self)
         return self.partial_fit(env)
 
 

@@ -28,6 +28,11 @@ def test_circular_world_finds_the_exact_values(tmp_path):
         assert float(learned) == pytest.approx(float(exact), abs=0.1)
 
 
+def test_values_spread_to_the_start(tmp_path):
+    output = run("plot_values_spread.py", tmp_path)
+    assert "V(start) = 0.59049, exact 0.59049" in output
+
+
 def test_frozen_lake_is_crossed(tmp_path):
     output = run("frozen_lake.py", tmp_path)
     assert float(re.search(r"goal in ([\d.]+)%", output)[1]) >= 70
@@ -65,9 +70,14 @@ def test_cross_validation_scores_lengths_never_seen(tmp_path):
 
 @pytest.mark.slow
 def test_halving_gives_better_candidates_more_steps(tmp_path):
-    rows = re.findall(r"^ *([\d,]+) steps: +(\d+) ", run("halving.py", tmp_path), re.M)
-    assert [steps for steps, _ in rows] == ["2,000"] * 9 + ["6,000"] * 3 + ["18,000"]
-    assert int(rows[-1][1]) >= 400
+    output = run("halving.py", tmp_path)
+    rows = re.findall(r"^ *([\d,]+) steps: +(\d+)  (.+)$", output, re.M)
+    assert [steps for steps, _, _ in rows] == ["2,000"] * 9 + ["6,000"] * 3 + ["18,000"]
+    candidates = [(int(score), candidate) for _, score, candidate in rows]
+    for first, second in ((candidates[:9], candidates[9:12]), (candidates[9:12], candidates[12:])):
+        best = sorted(first)[-len(second) :]
+        assert {candidate for _, candidate in best} == {candidate for _, candidate in second}
+    assert candidates[-1][0] >= 200
 
 
 @pytest.mark.slow

@@ -236,9 +236,12 @@ def test_the_error_of_a_candidate_is_shown_plainly():
 
 
 SLOW_SEARCH = """
-import sys
+import signal, sys
 from sklearn.model_selection import GridSearchCV
 from skrl import MemoizationQFunction, QLearningAgent, Callback, make_envs
+
+# What a shell starts in the background ignores interrupts, and passes that on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Tell(Callback):
     def on_run_begin(self, run):

@@ -1,4 +1,4 @@
-"""Parts as a user would write them: UCB, Sarsa, C51, and a replay buffer."""
+"""Parts as a user would write them: UCB, Sarsa, a loss, and a replay buffer."""
 
 import pickle
 
@@ -14,7 +14,6 @@ from skrl.estimator_checks import check_buffer, check_policy, check_qfunction
 from skrl.history import Budget, History
 from skrl.policies import EpsilonGreedy, RandomPolicy
 from skrl.qfunctions.deep.operations import pick
-from skrl.qfunctions.deep.tensorflow import tf
 from skrl.qfunctions.tables import MemoizationQFunction
 from skrl.runners import SimpleRunner
 from worlds import make_transitions
@@ -268,58 +267,31 @@ def test_sarsa_keeps_away_from_the_cliff(n_envs, runner, way):
     assert min(rows) == way
 
 
-# ---- C51 (Bellemare, Dabney & Munos, 2017) -------------------------------------------------------
+# ---- squared errors instead of Huber's (Ceron & Castro, 2021) ------------------------------------
 
 
-class C51(DQN):
-    """A DQN that learns the distribution of the return over fixed atoms."""
-
-    n_atoms, v_min, v_max = 31, -3.0, 3.0
-
-    def n_outputs(self, n_actions):
-        return n_actions * self.n_atoms
-
-    def atoms(self):
-        return tf.linspace(self.v_min, self.v_max, self.n_atoms)
-
-    def logits(self, outputs):
-        return tf.reshape(outputs, (-1, outputs.shape[-1] // self.n_atoms, self.n_atoms))
-
-    def values_of(self, outputs):
-        return tf.reduce_sum(tf.nn.softmax(self.logits(outputs)) * self.atoms(), axis=2)
-
-    def targets(self, batch, target_outputs, next_outputs):
-        p = self.next_probabilities(batch, target_outputs, next_outputs)
-        distributions = tf.nn.softmax(self.logits(target_outputs))
-        next_distribution = tf.reduce_sum(p[:, :, None] * distributions, axis=1)
-        # r + discount z_j, each shared out between its two neighbours among the atoms
-        moved = batch.rewards[:, None] + batch.discounts[:, None] * self.atoms()
-        moved = tf.clip_by_value(moved, self.v_min, self.v_max)
-        distances = tf.abs(moved[:, None, :] - self.atoms()[None, :, None])
-        width = (self.v_max - self.v_min) / (self.n_atoms - 1)
-        shares = tf.maximum(1 - distances / width, 0.0)
-        return tf.reduce_sum(shares * next_distribution[:, None, :], axis=2)
+class SquaredErrorDQN(DQN):
+    """A DQN whose loss is the squared TD error."""
 
     def losses(self, outputs, actions, targets):
-        logits = pick(self.logits(outputs), actions)
-        losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
-        difference = targets - tf.nn.softmax(logits)
-        return losses, tf.reduce_sum(difference * self.atoms(), axis=1)
+        td_errors = targets - pick(self.values_of(outputs), actions)
+        return td_errors**2 / 2, td_errors
 
 
-def test_c51_keeps_the_contracts_of_a_q_function():
-    check_qfunction(C51((16,), learning_rate=0.01))
+def test_a_loss_keeps_the_contracts_of_a_q_function():
+    check_qfunction(SquaredErrorDQN((16,), learning_rate=0.01))
 
 
-def test_c51_learns_the_mean_reward_of_each_action():
-    space = Box(-np.inf, np.inf, (4,), np.float32)
-    qfunction = C51((16,), learning_rate=0.01).build(space, 2, random_state=0)
-    batches = make_transitions(np.random.default_rng(0), (300, 32))
+def test_squared_errors_learn_the_mean_reward_and_huber_errors_the_median():
+    """A reward of 10 comes once in ten times, and is 0 otherwise: mean 1, median 0."""
+    space, rng = Box(-np.inf, np.inf, (4,), np.float32), np.random.default_rng(0)
+    batches = make_transitions(rng, (400, 100), n_actions=1)
     batches.discounts[:] = 0
-    batches.rewards[:] = np.where(batches.actions == 1, 2.0, -1.0)
-    qfunction.update(batches)
-    values = qfunction.values(batches.states[0])
-    np.testing.assert_allclose(values.mean(axis=0), [-1, 2], atol=0.1)
+    batches.rewards[:] = 10.0 * (rng.random(batches.rewards.shape) < 0.1)
+    for qfunction, expected in ((SquaredErrorDQN((16,)), 1.0), (DQN((16,), huber_delta=0.01), 0.0)):
+        qfunction.set_params(learning_rate=0.01).build(space, 1, random_state=0).update(batches)
+        values = qfunction.values(batches.states[0])
+        assert values.mean() == pytest.approx(expected, abs=0.2)
 
 
 # ---- a buffer that keeps single steps in a list --------------------------------------------------

@@ -123,7 +123,7 @@ def compare(returns: Returns, others: Returns) -> tuple[float, float]:
     Returns
     -------
     (float, float)
-        Infinity and 0 if there is no such episode.
+        Infinity and 0 if they share no episode.
     """
     k = min(len(returns), len(others))
     if k == 0:

@@ -1,5 +1,6 @@
 """Q functions: what an agent learns."""
 
+from skrl.qfunctions.deep.c51 import C51
 from skrl.qfunctions.deep.dqn import DQN
 from skrl.qfunctions.deep.qr_dqn import QRDQN
 from skrl.qfunctions.random_qfunction import RandomQFunction
@@ -9,6 +10,7 @@ from skrl.qfunctions.tables.double_memoization import DoubleMemoizationQFunction
 from skrl.qfunctions.tables.memoization import MemoizationQFunction
 
 __all__ = [
+    "C51",
     "DQN",
     "QRDQN",
     "DoubleMemoizationQFunction",

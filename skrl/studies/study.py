@@ -4,7 +4,6 @@ import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from skrl.studies import statistics
+from skrl.studies.report import report
 from skrl.studies.runs import (
     Job,
     Result,
@@ -354,66 +354,8 @@ class Study:
         interval = statistics.stratified_bootstrap(scores)
         return Estimate(float(statistics.interquartile_mean(scores)), *interval)
 
-    # ---- the report ----------------------------------------------------------------------------
-
     def __repr__(self) -> str:
         return f"<Study of {', '.join(self.agents)} in {', '.join(self.envs)}: print it>"
 
     def __str__(self) -> str:
-        parts = [self._scores_report(env) for env in self.envs]
-        if len(self.envs) > 1:
-            parts.append(self._scores_report(None))
-        if len(self.agents) > 1:
-            parts += [self._pairs_report(), self._conclusion()]
-        return "\n\n".join(parts)
-
-    def _ranked(self) -> list[str]:
-        """The agents, by falling interquartile mean."""
-
-        def iqm(agent: str) -> float:
-            return float(statistics.interquartile_mean(self._on_one_scale(agent, None)))
-
-        return sorted(self.agents, key=iqm, reverse=True)
-
-    def _scores_report(self, env: str | None) -> str:
-        heading = "all, each scaled to 0..1" if env is None else env
-        rows = [(heading, "interquartile mean", "95% interval", "runs", "steps", "seconds")]
-        for agent in self._ranked():
-            runs = [r for r in self.results if r.agent == agent and env in (None, r.env)]
-            steps = [run.n_steps for run in runs if run.n_steps is not None]
-            mean, interval = str(self.interquartile_mean(agent, env)).split(" ", 1)
-            mean_steps = f"{np.mean(steps):,.0f}" if steps else "-"
-            seconds = f"{np.mean([run.seconds for run in runs]):.1f}"
-            rows.append((agent, mean, interval, str(len(runs)), mean_steps, seconds))
-        return _aligned(rows)
-
-    def _pairs_report(self) -> str:
-        rows = [("a > b", "probability", "95% interval")]
-        for a, b in itertools.combinations(self._ranked(), 2):
-            probability, interval = str(self.probability_of_improvement(a, b)).split(" ", 1)
-            rows.append((f"{a} > {b}", probability, interval))
-        return _aligned(rows)
-
-    def _conclusion(self) -> str:
-        """Say whether there are enough seeds to call the best agent better than the second."""
-        best, second = self._ranked()[:2]
-        n, needed = len(self.seeds), self.n_seeds_needed(best, second)
-        claim = f"that {best!r} is better than {second!r}"
-        if needed == inf:
-            return f"There is no evidence {claim}:\nit scores higher in at most half of the pairs."
-        verdict = "are enough" if needed <= n else "are not enough"
-        probability = self.probability_of_improvement(best, second).value
-        return (
-            f"{n} seeds {verdict} to show {claim}:\n"
-            f"a probability of {probability:.2f} needs {needed:.0f} (5% error, 80% power)."
-        )
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Align columns of text, the first to the left and the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]))
-    return "\n".join(lines)
+        return report(self)

@@ -13,9 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), *sorted((DOCS / "guide").glob("*.md"))]
 
 # Pages whose blocks take longest.
-SLOW = {"tour.md", "own_qfunction.md"}
-# A search of minutes, and clusters that are not there.
-NOT_RUN = {"model_selection.md"}
+SLOW = {"tour.md", "own_qfunction.md", "model_selection.md"}
 
 # A comment such as <!-- not run: it needs a cluster --> on the line before keeps a block from running.
 BLOCK = re.compile(
@@ -57,11 +55,7 @@ def marked(page):
 
 @pytest.mark.parametrize(
     "page",
-    [
-        marked(page)
-        for page in PAGES
-        if script(page.read_text()).strip() and page.name not in NOT_RUN
-    ],
+    [marked(page) for page in PAGES if script(page.read_text()).strip()],
 )
 def test_code_blocks(page, tmp_path):
     run(page, tmp_path)

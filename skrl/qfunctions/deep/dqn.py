@@ -7,8 +7,12 @@ import numpy as np
 
 from skrl.qfunctions.deep.learner import Batch
 from skrl.qfunctions.deep.network_qfunction import NetworkQFunction
-from skrl.qfunctions.deep.operations import duel, huber, pick
+from skrl.qfunctions.deep.operations import duel, huber, pick, scaled_log_softmax
 from skrl.qfunctions.deep.tensorflow import tf
+
+# Of Munchausen DQN: tau, the temperature of its policy, and l_0, the least log-probability that
+# is added to a reward (Vieillard et al., 2020, appendix B.1).
+TEMPERATURE, LEAST_LOG_PROBABILITY = 0.03, -1.0
 
 
 class DQN(NetworkQFunction):
@@ -57,6 +61,11 @@ class DQN(NetworkQFunction):
         Dueling network: the value of a state and the advantages of its actions are learned apart,
         ``Q(s, a) = V(s) + A(s, a) - mean_b A(s, b)`` (Wang et al., 2016, "Dueling network
         architectures for deep reinforcement learning"). Both streams share all hidden layers.
+    munchausen : float in [0, 1], default=0.0
+        alpha of Munchausen DQN: how much of the log-probability of the chosen action is added to
+        the reward, which widens the gap between good and bad actions. 0 turns it off, the paper
+        has 0.9 (Vieillard, Pietquin & Geist, 2020, "Munchausen reinforcement learning"). See
+        `prepare`.
     huber_delta : float, default=1.0
         Size of an error from which on the loss grows linearly, > 0.
     scale_states : bool, default=True
@@ -100,6 +109,7 @@ class DQN(NetworkQFunction):
         tau: float = 0.015,
         double: bool = True,
         dueling: bool = False,
+        munchausen: float = 0.0,
         huber_delta: float = 1.0,
         scale_states: bool = True,
     ) -> None:
@@ -113,6 +123,7 @@ class DQN(NetworkQFunction):
         self.tau = tau
         self.double = double
         self.dueling = dueling
+        self.munchausen = munchausen
         self.huber_delta = huber_delta
         self.scale_states = scale_states
 
@@ -123,6 +134,27 @@ class DQN(NetworkQFunction):
     def values_of(self, outputs: Any) -> Any:
         """Q(s, .) from the network's outputs; see `NetworkQFunction.values_of`."""
         return duel(outputs, axis=1) if self.dueling else outputs
+
+    def prepare(self, batch: Batch, target_outputs: Any, state_outputs: Callable[[], Any]) -> Batch:
+        """Add what Munchausen DQN adds to the rewards; see `NetworkQFunction.prepare`.
+
+        Its policy pi is the softmax of the target network's values. Transitions that say which
+        `next_probabilities` are to be learned are not changed.
+        """
+        if self.munchausen == 0 or batch.next_probabilities is not None:
+            return batch
+        # tau log pi(.|s) with pi = softmax(Q_target / tau)
+        log_pi = scaled_log_softmax(self.values_of(state_outputs()), TEMPERATURE)
+        next_values, masks = self.values_of(target_outputs), batch.next_action_masks
+        if masks is not None:
+            next_values = tf.where(masks, next_values, next_values.dtype.min / 2)
+        next_log_pi = scaled_log_softmax(next_values, TEMPERATURE)
+        p = tf.exp(next_log_pi / TEMPERATURE)
+        # r + alpha max(tau log pi(a|s), l_0) - discount * sum_b pi(b|s') tau log pi(b|s')
+        chosen = tf.maximum(pick(log_pi, batch.actions), LEAST_LOG_PROBABILITY)
+        entropy = -tf.reduce_sum(tf.where(p > 0, p * next_log_pi, 0.0), axis=1)
+        rewards = batch.rewards + self.munchausen * chosen + batch.discounts * entropy
+        return batch._replace(rewards=rewards, next_probabilities=p)
 
     def targets(self, batch: Batch, target_outputs: Any, next_outputs: Callable[[], Any]) -> Any:
         """Targets of B transitions, shape (B,); see `NetworkQFunction.targets`."""
@@ -166,5 +198,7 @@ class DQN(NetworkQFunction):
 
     def _validate(self) -> None:
         super()._validate()
+        if not 0 <= self.munchausen <= 1:
+            raise ValueError(f"munchausen must be in [0, 1], got {self.munchausen!r}.")
         if not self.huber_delta > 0:
             raise ValueError(f"huber_delta must be positive, got {self.huber_delta!r}.")

@@ -95,6 +95,9 @@ class Objective(Protocol):
     def values_of(self, outputs: Any) -> Any:
         """Q(s, .) from the outputs of the network."""
 
+    def prepare(self, batch: Batch, target_outputs: Any, state_outputs: Callable[[], Any]) -> Batch:
+        """The transitions as they are learned from."""
+
     def targets(self, batch: Batch, target_outputs: Any, next_outputs: Callable[[], Any]) -> Any:
         """The targets of B transitions."""
 
@@ -323,12 +326,16 @@ class Learner:
             target_outputs = (
                 self._outputs(target, next_states) if all_outputs is None else all_outputs[k]
             )
+            states = inputs("states", k)
+            batch = self.objective.prepare(
+                batch, target_outputs, lambda: self._outputs(target, states)
+            )
             targets = self.objective.targets(batch, target_outputs, lambda: self.model(next_states))
             n_earlier = n_before + (k - first)
             if self._has_rate:
                 # alpha_n = learning_rate / (1 + decay * (n - 1))
                 self.optimizer.learning_rate = rate / (1 + decay * tf.cast(n_earlier, tf.float32))
-            loss, errors = self._descend(inputs("states", k), batch, tf.stop_gradient(targets))
+            loss, errors = self._descend(states, batch, tf.stop_gradient(targets))
             if not self.target_rests:
                 target = self._follow(target, n_earlier + 1)
             td_errors = tf.tensor_scatter_nd_update(td_errors, [[k]], [errors])

@@ -88,6 +88,26 @@ class NetworkQFunction(QFunction):
         tensor of shape (B, n_actions)
         """
 
+    def prepare(self, batch: Batch, target_outputs: Any, state_outputs: Callable[[], Any]) -> Batch:
+        """Say how B transitions are learned from: by default as they are.
+
+        Parameters
+        ----------
+        batch : Batch
+            Rewards, discounts and whatever else is known of the transitions.
+        target_outputs : tensor of shape (B, n_outputs)
+            What the target network says about the next states s'.
+        state_outputs : callable
+            Gives what the target network says about the states s.
+
+        Returns
+        -------
+        Batch
+            What `targets` gets. A method that adds to the rewards, or states the probabilities
+            of the next actions, works with the targets of every subclass.
+        """
+        return batch
+
     @abstractmethod
     def targets(self, batch: Batch, target_outputs: Any, next_outputs: Callable[[], Any]) -> Any:
         """What is learned: the targets of B transitions.

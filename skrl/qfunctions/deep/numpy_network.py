@@ -87,6 +87,12 @@ class NumpyNetwork:
             x = out
         return x
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the memory of calls out: a copy of a view would no longer be a view."""
+        memory = {"_inputs", "_states", "_layers"}
+        kept = {name: value for name, value in vars(self).items() if name not in memory}
+        return {**kept, "_m": 0}
+
     def _allocate(self, m: int) -> None:
         self._m = m
         self._inputs = np.ones((m, len(self._matrices[0])), np.float32)

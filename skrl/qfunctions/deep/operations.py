@@ -22,3 +22,9 @@ def huber(errors: Any, delta: float) -> Any:
     size = tf.abs(errors)
     bounded = tf.minimum(size, delta)
     return bounded * (size - 0.5 * bounded)
+
+
+def scaled_log_softmax(values: Any, temperature: float) -> Any:
+    """``tau log pi`` with ``pi = softmax(values / tau)``, for a temperature tau."""
+    # tau log pi(a) = Q(a) - tau log sum_b exp(Q(b) / tau)
+    return temperature * tf.nn.log_softmax(values / temperature)

@@ -35,7 +35,7 @@ class QRDQN(DQN):
         See `DQN`.
     tau : float in (0, 1], default=0.015
         See `DQN`.
-    double, dueling : bool
+    double, dueling, munchausen : bool, bool, float
         See `DQN`. Dueling networks have N quantiles of V(s) and of every A(s, a).
     huber_delta : float, default=1.0
         kappa: size of an error from which on the loss grows linearly, > 0.
@@ -66,6 +66,7 @@ class QRDQN(DQN):
         tau: float = 0.015,
         double: bool = True,
         dueling: bool = False,
+        munchausen: float = 0.0,
         huber_delta: float = 1.0,
         scale_states: bool = True,
     ) -> None:
@@ -80,6 +81,7 @@ class QRDQN(DQN):
             tau=tau,
             double=double,
             dueling=dueling,
+            munchausen=munchausen,
             huber_delta=huber_delta,
             scale_states=scale_states,
         )

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import os
 import pickle
@@ -701,3 +702,12 @@ def test_long_spaces_that_differ_in_the_middle_share_nothing():
         for n in (sizes, longer)
     ]
     assert learners[0] is not learners[1]
+
+
+@pytest.mark.parametrize("copy", [copy.deepcopy, lambda part: pickle.loads(pickle.dumps(part))])
+def test_a_copy_does_not_answer_for_the_states_seen_before(copy):
+    qfunction = DQN((16,)).build(CARTPOLE, 2, random_state=0)
+    first, second = np.random.default_rng(0).normal(size=(2, 1, 4)).astype(np.float32)
+    expected = qfunction.values(second).copy()
+    qfunction.values(first)
+    np.testing.assert_array_equal(copy(qfunction).values(second), expected)

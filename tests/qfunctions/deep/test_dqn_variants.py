@@ -5,7 +5,8 @@ import pytest
 from gymnasium import spaces
 from sklearn.base import clone
 
-from skrl import DQN, QRDQN
+from skrl import C51, DQN, QRDQN
+from skrl.qfunctions.deep.learner import Batch
 from skrl.qfunctions.deep.tensorflow import tf
 from worlds import make_transitions
 
@@ -85,7 +86,79 @@ def test_quantiles_learn_the_distribution_of_a_coin():
     assert qfunction.values(np.zeros((1, 4), np.float32))[0, 0] == pytest.approx(0.5, abs=0.1)
 
 
-@pytest.mark.parametrize("variant", [DQN(dueling=True), QRDQN(8), QRDQN(8, dueling=True)])
+def test_the_projection_of_c51_worked_out_by_hand():
+    """Atoms -1, 0, 1: a return of 0.25 counts three quarters as 0 and one quarter as 1."""
+    qfunction = C51(3, -1.0, 1.0).build(SPACE, 1, random_state=0)
+    p = np.array([0.2, 0.3, 0.5], np.float32)
+    outputs = tf.constant(np.log(p)[None])
+    for reward, discount, expected in (
+        (0.25, 0.0, [0, 0.75, 0.25]),
+        (5.0, 1.0, [0, 0, 1]),  # beyond the largest atom
+        (0.0, 1.0, p),
+        (0.0, 0.5, [0.1, 0.65, 0.25]),  # returns -0.5, 0, 0.5
+    ):
+        batch = Batch(*(tf.constant([x], tf.float32) for x in (0, reward, discount, 1)))
+        found = qfunction.targets(batch, outputs, lambda: outputs)
+        np.testing.assert_allclose(found, [expected], atol=1e-6)
+    np.testing.assert_allclose(qfunction.values_of(outputs), [[0.3]], atol=1e-6)
+
+
+def test_munchausen_targets_written_out():
+    """Equation 2 of Vieillard et al. (2020), with numbers for which the clipping matters."""
+    tau, alpha, gamma = 0.03, 0.9, 0.99
+    q, next_q = np.array([[0.10, 0.12], [3.0, 0.0]]), np.array([[0.05, 0.0], [0.0, 0.02]])
+    actions, rewards = np.array([1, 1]), np.array([0.5, -1.0])
+    pi, next_pi = (
+        np.exp(x / tau) / np.exp(x / tau).sum(axis=1, keepdims=True) for x in (q, next_q)
+    )
+    bonus = np.maximum(tau * np.log(pi[[0, 1], actions]), -1.0)
+    assert bonus[1] == -1.0  # the log-probability is -3
+    soft = (next_pi * (next_q - tau * np.log(next_pi))).sum(axis=1)
+    expected = rewards + alpha * bonus + gamma * soft
+
+    qfunction = DQN(munchausen=alpha).build(SPACE, 2, random_state=0)
+    q, next_q, rewards = (tf.constant(x, tf.float32) for x in (q, next_q, rewards))
+    batch = Batch(tf.constant(actions), rewards, tf.fill([2], gamma), tf.ones(2))
+    batch = qfunction.prepare(batch, next_q, lambda: q)
+    found = qfunction.targets(batch, next_q, lambda: next_q)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+    # An action that is not allowed next has probability 0.
+    masks = tf.constant([[False, True], [True, True]])
+    batch = batch._replace(rewards=rewards, next_probabilities=None, next_action_masks=masks)
+    batch = qfunction.prepare(batch, next_q, lambda: q)
+    np.testing.assert_allclose(batch.next_probabilities[0], [0, 1])
+    found = qfunction.targets(batch, next_q, lambda: next_q)[0]
+    assert found.numpy() == pytest.approx(0.5 + alpha * bonus[0] + gamma * 0.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("variant", [DQN((16,)), QRDQN(8), C51(31, -3.0, 3.0)])
+def test_munchausen_widens_the_gap_between_the_actions(variant):
+    """In a bandit, the gap becomes 1 / (1 - alpha) times that of the rewards."""
+    batches = make_transitions(np.random.default_rng(0), (400, 32))
+    batches.discounts[:] = 0
+    batches.rewards[:] = np.where(batches.actions == 1, 0.05, 0.0)
+    gaps = []
+    for alpha in (0.0, 0.5):
+        qfunction = clone(variant).set_params(munchausen=alpha, learning_rate=0.01, tau=0.1)
+        qfunction.build(SPACE, 2, random_state=0)
+        for _ in range(3):
+            qfunction.update(batches)
+        gaps.append(np.diff(qfunction.values(STATES)).mean())
+    assert gaps[0] == pytest.approx(0.05, abs=0.01)
+    assert gaps[1] == pytest.approx(0.1, abs=0.015)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        DQN(dueling=True),
+        QRDQN(8),
+        QRDQN(8, dueling=True),
+        C51(31, -3.0, 3.0),
+        C51(31, -3.0, 3.0, dueling=True),
+    ],
+)
 def test_variants_learn_the_mean_reward_of_each_action(variant):
     rng = np.random.default_rng(0)
     qfunction = variant.set_params(learning_rate=0.01).build(SPACE, 2, random_state=0)
@@ -165,6 +238,9 @@ def test_rows_of_weight_0_are_not_learned_from():
     [
         (DQN(tau=0), "tau must be positive, got 0"),
         (DQN(tau=1.5), r"tau must be in \(0, 1\], got 1.5"),
+        (DQN(munchausen=2), r"munchausen must be in \[0, 1\], got 2"),
+        (C51(1), "n_atoms must be at least 2, got 1"),
+        (C51(v_min=1, v_max=1), "v_min must be less than v_max, got v_min=1 and v_max=1"),
         (QRDQN(0), "n_quantiles must be at least 1, got 0"),
     ],
 )

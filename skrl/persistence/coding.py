@@ -1,0 +1,249 @@
+"""From Python objects to JSON and arrays, and back.
+
+Numbers, texts, lists and None are themselves in JSON. Anything else is a dict with one of the keys
+below, which names its kind. An object is the name of its class and what `__getstate__` gives.
+"""
+
+import base64
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.random import PCG64, Generator, SeedSequence
+
+from skrl.persistence.archive import KINDS
+from skrl.persistence.registry import full_name, name_of
+
+# How spaces are made: the names of their arguments. None of them says how large an array is.
+SPACES: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "Box": (spaces.Box, ("low", "high", "dtype")),
+    "Discrete": (spaces.Discrete, ("n", "start", "dtype")),
+    "MultiDiscrete": (spaces.MultiDiscrete, ("nvec", "start", "dtype")),
+    "MultiBinary": (spaces.MultiBinary, ("n",)),
+    "Tuple": (spaces.Tuple, ("spaces",)),
+    "Dict": (spaces.Dict, ("spaces",)),
+}
+SEED_ARGUMENTS = ("entropy", "spawn_key", "n_children_spawned")
+# Types of scalars, and of the numbers of spaces.
+NUMBERS = "biuf"
+
+
+class Encoder:
+    """Turns objects into what JSON can hold.
+
+    Attributes
+    ----------
+    arrays : list of ndarray
+        The arrays that were met.
+    """
+
+    def __init__(self) -> None:
+        self.arrays: list[np.ndarray] = []
+        self._met: dict[int, tuple[Any, Any]] = {}  # an object, and how it is referred to
+
+    def encode(self, value: Any) -> Any:
+        """Encode a value.
+
+        Raises
+        ------
+        TypeError
+            If there is no safe way.
+        """
+        if value is None or type(value) in (bool, int, float, str):
+            return value
+        if type(value) is list:
+            return [self.encode(item) for item in value]
+        if id(value) in self._met:
+            return self._met[id(value)][1]
+        for kind, encode in self._kinds(value).items():
+            return {kind: encode()}
+        raise TypeError(
+            f"A {full_name(type(value))} cannot be saved safely: "
+            f"{value!r:.80}. Save the agent with joblib.dump."
+        )
+
+    def _kinds(self, value: Any) -> dict[str, Any]:
+        """How a value is encoded: nothing, or a kind and what computes its content."""
+        kind = type(value)
+        if isinstance(value, np.ndarray) and value.dtype.kind in KINDS:
+            return {"array": lambda: self._array(value)}
+        if isinstance(value, np.generic) and value.dtype.kind in NUMBERS:
+            return {"scalar": lambda: [value.dtype.str, value.item()]}
+        if kind is tuple:
+            return {"tuple": lambda: self.encode(list(value))}
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return {"namedtuple": lambda: [name_of(kind), self.encode(list(value))]}
+        if kind is dict:
+            return {"dict": lambda: [[self.encode(k), self.encode(v)] for k, v in value.items()]}
+        if kind is bytes:
+            return {"bytes": lambda: base64.b64encode(value).decode()}
+        if kind.__name__ in SPACES and kind is SPACES[kind.__name__][0]:
+            return {"space": lambda: self._space(value)}
+        if kind is SeedSequence:
+            return {"seeds": lambda: [self.encode(getattr(value, n)) for n in SEED_ARGUMENTS]}
+        if isinstance(value, Path):
+            return {"path": lambda: str(value)}
+        if isinstance(value, type | FunctionType) and "<" not in value.__qualname__:
+            return {"name": lambda: name_of(value)}
+        if kind is partial:
+            parts = [value.func, list(value.args), value.keywords]
+            return {"partial": lambda: self.encode(parts)}
+        if kind is Generator and type(value.bit_generator) is PCG64:
+            return {"generator": lambda: self.encode(value.bit_generator.state)}
+        if hasattr(value, "__dict__") and kind.__module__ != "builtins":
+            return {"object": lambda: self._object(value)}
+        return {}
+
+    def _array(self, array: np.ndarray) -> int:
+        self._met[id(array)] = array, {"array": len(self.arrays)}
+        self.arrays.append(array)
+        return len(self.arrays) - 1
+
+    def _space(self, space: Any) -> list[Any]:
+        name = type(space).__name__
+        arguments = {key: getattr(space, key) for key in SPACES[name][1]}
+        if "dtype" in arguments:
+            arguments["dtype"] = np.dtype(space.dtype).str
+        if name == "Dict":
+            arguments["spaces"] = dict(space.spaces)
+        return [name, self.encode(arguments)]
+
+    def _object(self, value: Any) -> list[Any]:
+        number = len(self._met)
+        self._met[id(value)] = value, {"again": number}
+        state = value.__getstate__()
+        if state is not None and not isinstance(state, Mapping):
+            raise TypeError(
+                f"A {full_name(type(value))} cannot be saved safely: its state is not a dict, but "
+                f"a {type(state).__name__}. Save the agent with joblib.dump."
+            )
+        return [name_of(type(value)), number, self.encode(dict(state or {}))]
+
+
+def number_type(name: Any) -> Any:
+    """NumPy's type of a name such as ``"<f4"``; a ValueError if it is not one of numbers."""
+    dtype = np.dtype(str(name))
+    if dtype.kind not in NUMBERS:
+        raise ValueError(f"it contains numbers of the type {name!r}")
+    return dtype.type
+
+
+class Decoder:
+    """Turns the JSON of an `Encoder` into objects, of known classes only.
+
+    No constructor of a part is called: an object gets the attributes it had.
+
+    Parameters
+    ----------
+    arrays : list of ndarray
+        The arrays of the file.
+    known : dict
+        The classes and functions that may occur, by name.
+    """
+
+    def __init__(self, arrays: list[np.ndarray], known: Mapping[str, Any]) -> None:
+        self.arrays = arrays
+        self.known = known
+        self._objects: dict[int, Any] = {}
+
+    def decode(self, value: Any) -> Any:
+        """Decode a value.
+
+        Raises
+        ------
+        ValueError
+            If the file contains what is not known.
+        """
+        if isinstance(value, list):
+            return [self.decode(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        ((kind, content),) = value.items()
+        make = getattr(self, f"_make_{kind}", None)
+        if make is None:
+            raise ValueError(f"it contains a {kind!r}, which this version does not know")
+        return make(content)
+
+    def _make_array(self, number: int) -> np.ndarray:
+        return self.arrays[number]
+
+    def _make_scalar(self, content: list[Any]) -> np.generic:
+        dtype, number = content
+        scalar: np.generic = number_type(dtype)(number)
+        return scalar
+
+    def _make_tuple(self, content: list[Any]) -> tuple[Any, ...]:
+        return tuple(self.decode(content))
+
+    def _make_namedtuple(self, content: list[Any]) -> Any:
+        name, items = content
+        return self._class(name, tuple)(*self.decode(items))
+
+    def _make_dict(self, content: list[Any]) -> dict[Any, Any]:
+        return {self.decode(key): self.decode(item) for key, item in content}
+
+    def _make_bytes(self, content: str) -> bytes:
+        return base64.b64decode(content)
+
+    def _make_space(self, content: list[Any]) -> Any:
+        name, arguments = content
+        make, expected = SPACES[name]
+        decoded = self.decode(arguments)
+        if set(decoded) != set(expected):
+            raise ValueError(f"its {name} space has the arguments {sorted(decoded)}")
+        if "dtype" in decoded:
+            decoded["dtype"] = number_type(decoded["dtype"])
+        if name == "Box" and not isinstance(decoded["low"], np.ndarray):
+            raise ValueError("its Box space has no arrays as bounds")
+        return make(**decoded)
+
+    def _make_seeds(self, content: list[Any]) -> SeedSequence:
+        arguments = dict(zip(SEED_ARGUMENTS, self.decode(content), strict=True))
+        return SeedSequence(**arguments)
+
+    def _make_generator(self, content: Any) -> Generator:
+        generator = Generator(PCG64(0))
+        generator.bit_generator.state = self.decode(content)
+        return generator
+
+    def _make_path(self, content: str) -> Path:
+        return Path(content)
+
+    def _make_name(self, name: str) -> Any:
+        return self._known(name)
+
+    def _make_partial(self, content: Any) -> Any:
+        function, args, keywords = self.decode(content)
+        return partial(function, *args, **keywords)
+
+    def _make_object(self, content: list[Any]) -> Any:
+        name, number, state = content
+        made = object.__new__(self._class(name, object))
+        self._objects[number] = made
+        attributes = self.decode(state)
+        if hasattr(made, "__setstate__"):
+            made.__setstate__(attributes)
+        else:
+            vars(made).update(attributes)
+        return made
+
+    def _make_again(self, number: int) -> Any:
+        return self._objects[number]
+
+    def _class(self, name: str, base: type) -> Any:
+        found = self._known(name)
+        if not (isinstance(found, type) and issubclass(found, base)):
+            raise ValueError(f"its {name!r} is not a class of the expected kind")
+        return found
+
+    def _known(self, name: str) -> Any:
+        if name not in self.known:
+            raise ValueError(
+                f"it contains a {name!r}, which is not part of this library. If you trust the "
+                "file, name the class or function: skrl.load(path, custom=[...])"
+            )
+        return self.known[name]
