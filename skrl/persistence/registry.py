@@ -12,6 +12,11 @@ from skrl.displays.live import LiveCurve
 from skrl.history import History, Table
 from skrl.qfunctions.deep import networks
 from skrl.qfunctions.deep.learner import LearnerState
+from skrl.qfunctions.deep.numpy_convolution import (
+    Convolution,
+    ConvolutionalStack,
+    NumpyConvolutionalNetwork,
+)
 from skrl.qfunctions.deep.numpy_network import NumpyNetwork
 from skrl.qfunctions.encoding import Moments, StateEncoder
 from skrl.training import Parts
@@ -23,6 +28,7 @@ OURS = (
     *(QLearningAgent, Parts, History, Table),
     *(CSVLogger, Evaluation, LiveCurve, ProgressBar, TensorBoard, Memory, Race, Contender),
     *(LearnerState, NumpyNetwork, Moments, StateEncoder),
+    *(NumpyConvolutionalNetwork, ConvolutionalStack, Convolution),
     *(networks.dense_network, networks.convolutional_network),
 )
 

@@ -30,6 +30,7 @@ from skrl.qfunctions.deep.networks import (
     convolutional_network,
     dense_network,
 )
+from skrl.qfunctions.deep.numpy_convolution import NumpyConvolutionalNetwork, convolutional_stack
 from skrl.qfunctions.deep.numpy_network import NumpyNetwork, dense_activations
 from skrl.qfunctions.deep.tensorflow import tf
 from skrl.qfunctions.encoding import Moments, StateEncoder
@@ -45,8 +46,8 @@ class NetworkQFunction(QFunction):
     their targets (`targets`), and the distance from these (`losses`), in TensorFlow operations.
 
     All that is learned is one `LearnerState`, and `skrl.qfunctions.deep.learner.Learner` maps it
-    to the next one. A dense network is evaluated with NumPy, so TensorFlow is loaded only to build
-    and to train.
+    to the next one. A stack of dense layers, or of convolutions and dense layers, is evaluated
+    with NumPy, so TensorFlow is loaded only to build and to train.
 
     Attributes
     ----------
@@ -158,7 +159,10 @@ class NetworkQFunction(QFunction):
         self.state_space_, self.n_actions_ = state_space, n_actions
         self._encoder = StateEncoder(state_space, self.scale_states)
         model = self._build_model(np.random.default_rng(random_state))
+        self._convolutions = convolutional_stack(model)
         self._activations = dense_activations(model)
+        if self._convolutions is not None:
+            self._activations = self._convolutions.activations
         self._output_matrix = self._find_output_matrix()
         self._loss = np.nan
         self._adopt(self._learner(model).initial_state(model))
@@ -269,11 +273,13 @@ class NetworkQFunction(QFunction):
     def _adopt(self, state: LearnerState) -> None:
         """Continue from this state, and act with its weights."""
         self._state = state
-        self._numpy_network = None
+        self._numpy_network: NumpyNetwork | NumpyConvolutionalNetwork | None = None
         if self._activations is not None:
-            self._numpy_network = NumpyNetwork(
-                self._activations, self._encoder, self._output_matrix
-            )
+            parts = self._encoder, self._output_matrix
+            if self._convolutions is None:
+                self._numpy_network = NumpyNetwork(self._activations, *parts)
+            else:
+                self._numpy_network = NumpyConvolutionalNetwork(self._convolutions, *parts)
             self._numpy_network.load(self.weights_, state.moments)
 
     def _learner(self, model: Any = None) -> Learner:

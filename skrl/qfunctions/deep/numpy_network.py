@@ -117,17 +117,20 @@ def _with_bias(
 
 def dense_activations(model: Any) -> list[str] | None:
     """Activations of a Keras model that is a plain stack of dense layers, else None."""
+    return activations_of(model.layers) if isinstance(model, keras.Sequential) else None
+
+
+def activations_of(layers: list[Any]) -> list[str] | None:
+    """Activations of a plain stack of dense Keras layers, else None."""
     from skrl.qfunctions.deep.layers import FewOutputs  # needs Keras to be loaded
 
-    if not isinstance(model, keras.Sequential):
-        return None
     activations: list[str] = []
-    for layer in model.layers:
+    for layer in layers:
         kind = type(layer)
         if kind in (keras.layers.InputLayer, keras.layers.Flatten) and not activations:
             continue
         if kind not in (keras.layers.Dense, FewOutputs) or not layer.use_bias:
             return None
         activations.append(keras.activations.serialize(layer.activation))
-    is_known = set(activations) <= set(STAYS_ONE) and activations[-1] == "linear"
+    is_known = set(activations) <= set(STAYS_ONE) and activations[-1:] == ["linear"]
     return activations if is_known else None
