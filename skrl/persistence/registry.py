@@ -10,7 +10,7 @@ from skrl.callbacks.evaluation import Memory
 from skrl.callbacks.race import Contender, Race
 from skrl.displays.live import LiveCurve
 from skrl.history import History, Table
-from skrl.qfunctions.deep import networks
+from skrl.qfunctions.deep import images, networks
 from skrl.qfunctions.deep.learner import LearnerState
 from skrl.qfunctions.deep.numpy_convolution import (
     Convolution,
@@ -30,6 +30,7 @@ OURS = (
     *(LearnerState, NumpyNetwork, Moments, StateEncoder),
     *(NumpyConvolutionalNetwork, ConvolutionalStack, Convolution),
     *(networks.dense_network, networks.convolutional_network),
+    *(images.nature_network, images.minatar_network, images.impala_network),
 )
 
 
