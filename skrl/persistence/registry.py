@@ -10,8 +10,13 @@ from skrl.callbacks.evaluation import Memory
 from skrl.callbacks.race import Contender, Race
 from skrl.displays.live import LiveCurve
 from skrl.history import History, Table
-from skrl.qfunctions.deep import networks
+from skrl.qfunctions.deep import images, networks
 from skrl.qfunctions.deep.learner import LearnerState
+from skrl.qfunctions.deep.numpy_convolution import (
+    Convolution,
+    ConvolutionalStack,
+    NumpyConvolutionalNetwork,
+)
 from skrl.qfunctions.deep.numpy_network import DenseLayer, Norm, NumpyNetwork
 from skrl.qfunctions.encoding import Moments, StateEncoder
 from skrl.training import Parts
@@ -23,7 +28,9 @@ OURS = (
     *(QLearningAgent, Parts, History, Table),
     *(CSVLogger, Evaluation, LiveCurve, ProgressBar, TensorBoard, Memory, Race, Contender),
     *(LearnerState, NumpyNetwork, DenseLayer, Norm, Moments, StateEncoder),
+    *(NumpyConvolutionalNetwork, ConvolutionalStack, Convolution),
     *(networks.dense_network, networks.convolutional_network),
+    *(images.nature_network, images.minatar_network, images.impala_network),
 )
 
 

@@ -30,6 +30,7 @@ from skrl.qfunctions.deep.networks import (
     convolutional_network,
     dense_network,
 )
+from skrl.qfunctions.deep.numpy_convolution import NumpyConvolutionalNetwork, convolutional_stack
 from skrl.qfunctions.deep.numpy_network import NumpyNetwork, dense_layers
 from skrl.qfunctions.deep.tensorflow import tf
 from skrl.qfunctions.encoding import Moments, StateEncoder
@@ -45,8 +46,8 @@ class NetworkQFunction(QFunction):
     their targets (`targets`), and the distance from these (`losses`), in TensorFlow operations.
 
     All that is learned is one `LearnerState`, and `skrl.qfunctions.deep.learner.Learner` maps it
-    to the next one. A dense network is evaluated with NumPy, so TensorFlow is loaded only to build
-    and to train.
+    to the next one. A stack of dense layers, or of convolutions and dense layers, is evaluated
+    with NumPy, so TensorFlow is loaded only to build and to train.
 
     Attributes
     ----------
@@ -159,7 +160,7 @@ class NetworkQFunction(QFunction):
         self.state_space_, self.n_actions_ = state_space, n_actions
         self._encoder = StateEncoder(state_space, self.scale_states)
         model = self._build_model(np.random.default_rng(random_state))
-        self._dense_layers = dense_layers(model)
+        self._layers = convolutional_stack(model) or dense_layers(model)
         self._output_matrix = self._find_output_matrix()
         self._loss = np.nan
         self._adopt(self._learner(model).initial_state(model))
@@ -270,11 +271,11 @@ class NetworkQFunction(QFunction):
     def _adopt(self, state: LearnerState) -> None:
         """Continue from this state, and act with its weights."""
         self._state = state
-        self._numpy_network = None
-        if self._dense_layers is not None:
-            self._numpy_network = NumpyNetwork(
-                self._dense_layers, self._encoder, self._output_matrix
-            )
+        self._numpy_network: NumpyNetwork | NumpyConvolutionalNetwork | None = None
+        if self._layers is not None:
+            is_dense = isinstance(self._layers, list)
+            kind: Any = NumpyNetwork if is_dense else NumpyConvolutionalNetwork
+            self._numpy_network = kind(self._layers, self._encoder, self._output_matrix)
             self._numpy_network.load(self.weights_, state.moments)
 
     def _learner(self, model: Any = None) -> Learner:
@@ -326,7 +327,7 @@ class NetworkQFunction(QFunction):
         matrix: np.ndarray = self.values_of(tf.eye(n_outputs)).numpy()
         points = np.random.default_rng(0).normal(size=(16, n_outputs)).astype(np.float32)
         if not np.allclose(self.values_of(tf.constant(points)), points @ matrix, 1e-4, 1e-4):
-            self._dense_layers = None
+            self._layers = None
         return None if np.array_equal(matrix, np.eye(n_outputs)) else matrix
 
     def _layer_sizes(self) -> tuple[int, ...]:

@@ -154,7 +154,7 @@ def dense_network(
     """
     from skrl.qfunctions.deep.layers import FEW, FewOutputs  # needs Keras to be loaded
 
-    first_weights = _initializers(seed)
+    first_weights = initializers(seed)
 
     layers = [keras.layers.Input(state_shape)]
     if len(state_shape) != 1:
@@ -176,7 +176,7 @@ def _activated(layer: Any, activation: str, layer_norm: bool) -> list[Any]:
     return [layer, norm, keras.layers.Activation(activation)]
 
 
-def _initializers(seed: int | None) -> Iterator[Any]:
+def initializers(seed: int | None) -> Iterator[Any]:
     """Give each layer its own initializer."""
     rng = np.random.default_rng(seed)
     while True:
@@ -224,19 +224,8 @@ def convolutional_network(
     >>> convolutional_network((84, 84, 4), 6).output_shape
     (None, 6)
     """
-    if len(state_shape) not in (2, 3):
-        raise ValueError(
-            "convolutional_network needs states of shape (height, width), (height, width, "
-            f"channels) or (channels, height, width), got {state_shape}. Use dense_network for "
-            "other states."
-        )
-    first_weights = _initializers(seed)
-    layers = [keras.layers.Input(state_shape)]
-    if len(state_shape) == 2:
-        layers.append(keras.layers.Reshape((*state_shape, 1)))
-    elif _channels_first(state_shape, channels):
-        layers.append(keras.layers.Permute((2, 3, 1)))
-    height, width = state_shape[-2:] if len(layers) == 2 else state_shape[:2]
+    layers, (height, width) = image_layers(state_shape, channels)
+    first_weights = initializers(seed)
     # Large images are halved quickly, small ones keep their pixels.
     kernel, stride = (8, 4) if min(height, width) >= 40 else (3, 1)
     convolution = partial(keras.layers.Conv2D, padding="same")
@@ -251,6 +240,25 @@ def convolutional_network(
         keras.layers.Dense(n_outputs, kernel_initializer=next(first_weights)),
     ]
     return keras.Sequential(layers)
+
+
+def image_layers(
+    state_shape: tuple[int, ...], channels: str | None
+) -> tuple[list[Any], tuple[int, int]]:
+    """The first layers of a network for images, whose channels are last then; height and width."""
+    if len(state_shape) not in (2, 3):
+        raise ValueError(
+            "convolutional_network needs states of shape (height, width), (height, width, "
+            f"channels) or (channels, height, width), got {state_shape}. Use dense_network for "
+            "other states."
+        )
+    layers, size = [keras.layers.Input(state_shape)], (state_shape[0], state_shape[1])
+    if len(state_shape) == 2:
+        layers.append(keras.layers.Reshape((*state_shape, 1)))
+    elif _channels_first(state_shape, channels):
+        layers.append(keras.layers.Permute((2, 3, 1)))
+        size = state_shape[1], state_shape[2]
+    return layers, size
 
 
 def _channels_first(state_shape: tuple[int, ...], channels: str | None) -> bool:

@@ -165,16 +165,19 @@ def _with_bias(
 
 
 def dense_layers(model: Any) -> list[DenseLayer] | None:
-    """The layers of a Keras model that is a plain stack of dense layers, else None.
+    """The layers of a Keras model that is a plain stack of dense layers, else None."""
+    return dense_layers_of(model.layers) if isinstance(model, keras.Sequential) else None
+
+
+def dense_layers_of(keras_layers: list[Any]) -> list[DenseLayer] | None:
+    """Describe a plain stack of dense Keras layers; None if it is something else.
 
     Each may be followed by a `LayerNormalization`, and that by an `Activation`.
     """
     from skrl.qfunctions.deep.layers import FewOutputs  # needs Keras to be loaded
 
-    if not isinstance(model, keras.Sequential):
-        return None
     layers: list[DenseLayer] = []
-    for layer in model.layers:
+    for layer in keras_layers:
         kind = type(layer)
         is_first = not layers
         if kind in (keras.layers.InputLayer, keras.layers.Flatten) and is_first:
@@ -184,7 +187,8 @@ def dense_layers(model: Any) -> list[DenseLayer] | None:
             continue
         if is_first or layers[-1].activation != "linear":
             return None
-        if kind is keras.layers.LayerNormalization and _is_plain_norm(layer, layers[-1]):
+        is_second = layers[-1].norm_epsilon is not None
+        if kind is keras.layers.LayerNormalization and is_plain_norm(layer, 1) and not is_second:
             layers[-1] = DenseLayer("linear", layer.epsilon)
         elif kind is keras.layers.Activation:
             layers[-1] = layers[-1]._replace(
@@ -193,11 +197,10 @@ def dense_layers(model: Any) -> list[DenseLayer] | None:
         else:
             return None
     is_known = all(layer.activation in STAYS_ONE for layer in layers)
-    return layers if is_known and layers[-1] == DenseLayer("linear") else None
+    return layers if is_known and layers[-1:] == [DenseLayer("linear")] else None
 
 
-def _is_plain_norm(norm: Any, normalized: DenseLayer) -> bool:
-    """Whether a `LayerNormalization` is the only one of its layer, and has all its weights."""
-    is_over_units = norm.axis in (-1, 1, [-1], [1], (-1,), (1,))
-    is_complete = norm.center and norm.scale and not getattr(norm, "rms_scaling", False)
-    return is_over_units and is_complete and normalized.norm_epsilon is None
+def is_plain_norm(norm: Any, axis: int) -> bool:
+    """Whether a `LayerNormalization` is over the last axis, the `axis`, and has all its weights."""
+    is_last = np.atleast_1d(norm.axis).tolist() in ([-1], [axis])
+    return is_last and norm.center and norm.scale and not getattr(norm, "rms_scaling", False)
