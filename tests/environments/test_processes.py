@@ -15,7 +15,16 @@ from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv
 from sklearn.base import clone
 
-from skrl import GymEnvironment, QLearningAgent, RandomQFunction, atari_env, image_env, make_envs
+from skrl import (
+    DQN,
+    ExperienceReplay,
+    GymEnvironment,
+    QLearningAgent,
+    RandomQFunction,
+    atari_env,
+    image_env,
+    make_envs,
+)
 from skrl.environments import opening, step_cost
 from skrl.environments.step_cost import pays_in_processes, step_seconds
 from skrl.estimator_checks import check_environment
@@ -158,6 +167,32 @@ def test_training_is_the_same():
         scores[-1] += tuple(agent.history_[:, "return"].tolist())
         scores[-1] += (len(agent.history_.evaluations), len(agent.history_.metrics))
     assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize("n_envs", [1, 2, 5])
+def test_the_number_of_evaluations_does_not_depend_on_the_number_of_environments(n_envs):
+    agent = QLearningAgent(
+        RandomQFunction(), n_steps=1_000, n_evaluations=4, n_iter_no_change=9, random_state=0
+    )
+    with GymEnvironment(Walk, n_envs, asynchronous=True) as environment:
+        agent.fit(environment)
+    assert len(agent.history_.evaluations) == 4
+    assert len(agent.history_.metrics) == 4  # one per rollout of 256 steps
+
+
+def test_a_network_that_learns_in_the_background_is_the_same():
+    weights = []
+    for asynchronous in (False, True):
+        runner = ExperienceReplay(train_freq=16, gradient_steps=4, learning_starts=32)
+        agent = QLearningAgent(
+            DQN((8,)), runner=runner, n_steps=256, n_evaluations=2, random_state=0
+        )
+        # The recipes of a list are made again for the evaluations, while the network learns.
+        with GymEnvironment([Walk, Walk], asynchronous=asynchronous) as environment:
+            agent.fit(environment)
+        states = np.linspace(-1, 1, 30, dtype=np.float32).reshape(10, 3)
+        weights.append(agent.decision_function(states).tobytes())
+    assert weights[0] == weights[1]
 
 
 # The choice

@@ -22,10 +22,11 @@ class Counting(MemoizationQFunction):
         return super().update(transitions)
 
 
-def run(runner, n_envs=1, **budget):
-    environment = GymEnvironment("skrl/CircularWorld-v0", n_envs=n_envs)
+def run(runner, n_envs=1, asynchronous=False, **budget):
+    environment = GymEnvironment("skrl/CircularWorld-v0", n_envs, asynchronous=asynchronous)
     qfunction = Counting().build(environment.state_space, environment.n_actions, 0)
     runner.run(environment, qfunction, RandomPolicy(), rng=0, **budget)
+    environment.close()
     return qfunction
 
 
@@ -85,13 +86,15 @@ def test_actions_are_judged_by_the_values_that_chose_them():
     np.testing.assert_allclose(counts / 10_000, [17 / 20, 1 / 20, 1 / 20, 1 / 20], atol=0.01)
 
 
-@pytest.mark.parametrize("n_envs", [1, 4, 64, 512])
-def test_the_number_of_updates_does_not_depend_on_the_number_of_environments(n_envs):
+@pytest.mark.parametrize(
+    ("n_envs", "asynchronous"), [(1, False), (4, False), (4, True), (64, False), (512, False)]
+)
+def test_the_number_of_updates_does_not_depend_on_the_number_of_environments(n_envs, asynchronous):
     buffer = ReplayBuffer(n_step_return=1)
     runner = ExperienceReplay(
         buffer, batch_size=8, train_freq=16, gradient_steps=3, learning_starts=40
     )
-    qfunction = run(runner, n_envs=n_envs, n_steps=2048)
+    qfunction = run(runner, n_envs, asynchronous, n_steps=2048)
     # 128 rollouts of 16 steps, of which the first two end before learning starts.
     assert qfunction.updates == [(3, 8)] * 126
 
