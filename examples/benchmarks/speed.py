@@ -18,6 +18,7 @@ from pathlib import Path
 import acting_rows
 import cost_rows
 import learning_rows
+import pixel_rows
 import search_row
 import step_profile
 from measuring import HERE, QUICK, Breakdown, Options, Row
@@ -26,6 +27,8 @@ ROWS: dict[str, Callable[[Options], Iterator[Row | Breakdown]]] = {
     "cartpole-sb3": learning_rows.cartpole_sb3,
     "cartpole-sbx": learning_rows.cartpole_sbx,
     "fused-update": learning_rows.fused_update,
+    "pixels-10": pixel_rows.pixels_10,
+    "pixels-84": pixel_rows.pixels_84,
     "acting-1": acting_rows.acting_1,
     "acting-128": acting_rows.acting_128,
     "table-frozenlake": acting_rows.table_frozenlake,
