@@ -25,7 +25,14 @@ from skrl.qfunctions import (
     RegressorQFunction,
     TileCoding,
 )
-from skrl.runners import Buffer, ExperienceReplay, PrioritizedBuffer, ReplayBuffer, SimpleRunner
+from skrl.runners import (
+    Buffer,
+    ExperienceReplay,
+    ParallelQ,
+    PrioritizedBuffer,
+    ReplayBuffer,
+    SimpleRunner,
+)
 from skrl.studies import Study, compare
 
 __version__ = "0.1.0"
@@ -48,6 +55,7 @@ __all__ = [
     "History",
     "LinearSchedule",
     "MemoizationQFunction",
+    "ParallelQ",
     "Policy",
     "PrioritizedBuffer",
     "QFunction",

@@ -43,7 +43,7 @@ from skrl.estimator_checks.expectations import expect_error, expect_floats, expe
 from skrl.estimator_checks.running import run_checks
 from skrl.parameters import check_parameters
 from skrl.qfunctions.regressors.regressor import RegressorQFunction
-from skrl.runners import Buffer, ExperienceReplay, PrioritizedBuffer, ReplayBuffer
+from skrl.runners import Buffer, ExperienceReplay, ParallelQ, PrioritizedBuffer, ReplayBuffer
 
 RING, LINE = "skrl/CircularWorld-v0", "skrl/IntervalWorld-v0"
 
@@ -78,6 +78,7 @@ INSTANCES = {
     ],
     LinearSchedule: [LinearSchedule(1.0, 0.1)],
     MemoizationQFunction: [MemoizationQFunction(), MemoizationQFunction(0.5, 0.0, 0.0)],
+    ParallelQ: [ParallelQ(train_freq=40, batch_size=8)],
     PrioritizedBuffer: [PrioritizedBuffer()],
     ReplayBuffer: [ReplayBuffer()],
     QLearningAgent: [QLearningAgent(n_steps=100, n_evaluations=1), DEEP_AGENT],

@@ -78,16 +78,16 @@ def line() -> Any:
 
 
 class _Watched(MemoizationQFunction):
-    """A table that keeps what it learns from: discounts, and which rows were terminated."""
+    """A table that keeps what it learns from: discounts, which rows were terminated, rewards."""
 
     def build(self, *args: Any, **kwargs: Any) -> "_Watched":
         super().build(*args, **kwargs)
-        self.learned_from: list[tuple[np.ndarray, np.ndarray]] = []
+        self.learned_from: list[tuple[np.ndarray, ...]] = []
         return self
 
     def update(self, transitions: Transitions) -> Any:
-        flags = transitions.discounts.ravel().copy(), transitions.terminated.ravel().copy()
-        self.learned_from.append(flags)
+        columns = transitions.discounts, transitions.terminated, transitions.rewards
+        self.learned_from.append(tuple(column.ravel().copy() for column in columns))
         return super().update(transitions)
 
 
@@ -208,10 +208,20 @@ def check_goes_on_with_history(runner: Runner, n_steps: int) -> None:
 
 
 def check_learns_with_gamma(runner: Runner, n_steps: int) -> None:
-    """What is learned from has discounts of gamma^k, and 0 where and only where it terminated."""
+    """What is learned from has discounts of gamma^k, and 0 where and only where it terminated.
+
+    A runner may instead learn from complete returns, with discounts of 0 everywhere. Its returns
+    are then the rewards if gamma is 0.
+    """
     _, qfunction, _ = train(clone(runner), n_steps)
     expect(qfunction.learned_from, "the updates in a run", expected="some", got="none")
-    discounts, terminated = map(np.concatenate, zip(*qfunction.learned_from, strict=True))
+    discounts, terminated, _ = map(np.concatenate, zip(*qfunction.learned_from, strict=True))
+    if not discounts.any():
+        _, qfunction, given = train(clone(runner), n_steps, discount_factor=0.0)
+        returns = np.concatenate([rewards for *_, rewards in qfunction.learned_from])
+        rewards = np.concatenate([step.rewards for step in given])
+        expect_close(np.unique(returns), np.unique(rewards), "the returns, if gamma is 0,")
+        return
     expect_same(discounts == 0, terminated, "where the discounts are 0")
     # discount = gamma^k  <=>  k = log(discount) / log(gamma)
     k = np.log(discounts[~terminated]) / math.log(DISCOUNT_FACTOR)

@@ -2,6 +2,14 @@
 
 from skrl.runners.buffers import Buffer, PrioritizedBuffer, ReplayBuffer
 from skrl.runners.experience_replay import ExperienceReplay
+from skrl.runners.parallel_q import ParallelQ
 from skrl.runners.simple import SimpleRunner
 
-__all__ = ["Buffer", "ExperienceReplay", "PrioritizedBuffer", "ReplayBuffer", "SimpleRunner"]
+__all__ = [
+    "Buffer",
+    "ExperienceReplay",
+    "ParallelQ",
+    "PrioritizedBuffer",
+    "ReplayBuffer",
+    "SimpleRunner",
+]

@@ -10,7 +10,6 @@ def to_columns(transitions: Transitions) -> dict[str, np.ndarray]:
     """What is learned from, in the dtypes that networks compute in."""
     columns = {
         "states": transitions.states,
-        "next_states": transitions.next_states,
         "actions": transitions.actions.astype(np.int32),
         "rewards": transitions.rewards.astype(np.float32, copy=False),
         "discounts": transitions.discounts.astype(np.float32, copy=False),
@@ -18,6 +17,8 @@ def to_columns(transitions: Transitions) -> dict[str, np.ndarray]:
     weights, masks = transitions.weights, transitions.next_action_masks
     shape = transitions.actions.shape
     columns["weights"] = np.ones(shape, np.float32) if weights is None else weights.astype("f4")
+    if transitions.discounts.any():
+        columns["next_states"] = transitions.next_states
     if transitions.next_probabilities is not None:
         columns["next_probabilities"] = transitions.next_probabilities.astype(np.float32)
     if masks is not None:

@@ -43,8 +43,9 @@ class DQN(NetworkQFunction):
         learn fast; small ones at the end keep what is good. 0 keeps them constant. (An optimizer
         with a Keras learning-rate schedule follows that instead.)
     optimizer : str or callable, default="adam"
-        A Keras optimizer's name, or a function ``learning_rate -> keras.optimizers.Optimizer``,
-        such as the class itself or one that sets further arguments.
+        A Keras optimizer's name, "radam" (`skrl.qfunctions.deep.radam.RAdam`), or a function
+        ``learning_rate -> keras.optimizers.Optimizer``, such as the class itself or one that sets
+        further arguments.
     target_update_interval : int, default=1
         Updates between two changes of the target network.
     tau : float in (0, 1], default=0.015
@@ -72,6 +73,10 @@ class DQN(NetworkQFunction):
         Standardize states of arbitrary units by the first million that are learned from; uint8
         images are divided by 255. The very first batch only sets the scale. See
         `skrl.qfunctions.encoding.StateEncoder`.
+    layer_norm : bool, default=False
+        Normalize the units of every hidden layer, before the activation, to mean 0 and variance 1
+        over the layer (Ba et al., 2016, "Layer normalization"). This keeps the network stable
+        without a target network, as in `ParallelQ`. A `network` of your own ignores it.
 
     Attributes
     ----------
@@ -112,6 +117,7 @@ class DQN(NetworkQFunction):
         munchausen: float = 0.0,
         huber_delta: float = 1.0,
         scale_states: bool = True,
+        layer_norm: bool = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -126,6 +132,7 @@ class DQN(NetworkQFunction):
         self.munchausen = munchausen
         self.huber_delta = huber_delta
         self.scale_states = scale_states
+        self.layer_norm = layer_norm
 
     def n_outputs(self, n_actions: int) -> int:
         """How many outputs the network has: one per action, and V(s) if dueling."""

@@ -134,13 +134,17 @@ def make_optimizer(optimizer: str | Callable[[float], Any], learning_rate: float
                 f"{made!r} from {optimizer!r}."
             )
         return made
+    if optimizer == "radam":
+        from skrl.qfunctions.deep.radam import RAdam  # needs Keras to be loaded
+
+        return RAdam(learning_rate)
     config = {"class_name": optimizer, "config": {"learning_rate": learning_rate}}
     try:
         return keras.optimizers.get(config)
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"optimizer={optimizer!r} is not a Keras optimizer. Give a name such as 'adam' or "
-            "'rmsprop', or a function (learning_rate) -> keras.optimizers.Optimizer."
+            f"optimizer={optimizer!r} is not a Keras optimizer. Give a name such as 'adam', "
+            "'radam' or 'rmsprop', or a function (learning_rate) -> keras.optimizers.Optimizer."
         ) from error
 
 
@@ -299,14 +303,17 @@ class Learner:
         weights, other, target_weights, target_other, optimizer = state
         target = [*target_weights, *target_other]
         shifts, factors = scale[0][:, None], scale[1][:, None]  # one for the B states of a batch
+        K, B = columns["actions"].shape
+        # Where all discounts are 0, the next states do not count and are not given.
+        has_next = "next_states" in columns
+        no_outputs = tf.zeros((B, self.model.output_shape[-1]))
         encoded = {}
         if not self._is_one_by_one:
-            for name in ("states", "next_states"):
+            for name in [n for n in ("states", "next_states") if n in columns]:
                 encoded[name] = self._encode(columns[name], shifts, factors)
         all_outputs = None
-        if self.target_rests and not self._is_one_by_one:
+        if self.target_rests and has_next and not self._is_one_by_one:
             # The target network does not change meanwhile: evaluate it once, for all K x B states.
-            K, B = columns["actions"].shape
             flat_states = tf.reshape(
                 encoded["next_states"], (K * B, *encoded["next_states"].shape[2:])
             )
@@ -322,15 +329,18 @@ class Learner:
 
         def update(k: Any, td_errors: Any, losses: Any, target: Any) -> Any:
             batch = Batch(**{n: columns[n][k] for n in Batch._fields if n in columns})
-            next_states = inputs("next_states", k)
-            target_outputs = (
-                self._outputs(target, next_states) if all_outputs is None else all_outputs[k]
-            )
             states = inputs("states", k)
+            target_outputs, next_outputs = no_outputs, lambda: no_outputs
+            if has_next:
+                next_states = inputs("next_states", k)
+                target_outputs = (
+                    self._outputs(target, next_states) if all_outputs is None else all_outputs[k]
+                )
+                next_outputs = partial(self.model, next_states)
             batch = self.objective.prepare(
                 batch, target_outputs, lambda: self._outputs(target, states)
             )
-            targets = self.objective.targets(batch, target_outputs, lambda: self.model(next_states))
+            targets = self.objective.targets(batch, target_outputs, next_outputs)
             n_earlier = n_before + (k - first)
             if self._has_rate:
                 # alpha_n = learning_rate / (1 + decay * (n - 1))

@@ -31,7 +31,7 @@ from skrl.qfunctions.deep.networks import (
     dense_network,
 )
 from skrl.qfunctions.deep.numpy_convolution import NumpyConvolutionalNetwork, convolutional_stack
-from skrl.qfunctions.deep.numpy_network import NumpyNetwork, dense_activations
+from skrl.qfunctions.deep.numpy_network import NumpyNetwork, dense_layers
 from skrl.qfunctions.deep.tensorflow import tf
 from skrl.qfunctions.encoding import Moments, StateEncoder
 
@@ -66,6 +66,7 @@ class NetworkQFunction(QFunction):
     target_update_interval: int
     tau: float
     scale_states: bool
+    layer_norm: bool
 
     defaults = Defaults("SegmentedEpsilonGreedy", "ExperienceReplay", n_steps=50_000)
 
@@ -160,9 +161,9 @@ class NetworkQFunction(QFunction):
         self._encoder = StateEncoder(state_space, self.scale_states)
         model = self._build_model(np.random.default_rng(random_state))
         self._convolutions = convolutional_stack(model)
-        self._activations = dense_activations(model)
+        self._dense_layers = dense_layers(model)
         if self._convolutions is not None:
-            self._activations = self._convolutions.activations
+            self._dense_layers = self._convolutions.dense_layers
         self._output_matrix = self._find_output_matrix()
         self._loss = np.nan
         self._adopt(self._learner(model).initial_state(model))
@@ -274,10 +275,10 @@ class NetworkQFunction(QFunction):
         """Continue from this state, and act with its weights."""
         self._state = state
         self._numpy_network: NumpyNetwork | NumpyConvolutionalNetwork | None = None
-        if self._activations is not None:
+        if self._dense_layers is not None:
             parts = self._encoder, self._output_matrix
             if self._convolutions is None:
-                self._numpy_network = NumpyNetwork(self._activations, *parts)
+                self._numpy_network = NumpyNetwork(self._dense_layers, *parts)
             else:
                 self._numpy_network = NumpyConvolutionalNetwork(self._convolutions, *parts)
             self._numpy_network.load(self.weights_, state.moments)
@@ -316,9 +317,10 @@ class NetworkQFunction(QFunction):
             dense_network,
             hidden_layer_sizes=self._layer_sizes(),
             activation=self.activation,
+            layer_norm=self.layer_norm,
         )
         if self.network is None and _is_image(self.state_space_):
-            builder = convolutional_network
+            builder = partial(convolutional_network, layer_norm=self.layer_norm)
         return build(builder, self._encoder.shape, self.n_outputs(self.n_actions_), rng)
 
     def _find_output_matrix(self) -> Float32[np.ndarray, "n_outputs n_actions"] | None:
@@ -330,7 +332,7 @@ class NetworkQFunction(QFunction):
         matrix: np.ndarray = self.values_of(tf.eye(n_outputs)).numpy()
         points = np.random.default_rng(0).normal(size=(16, n_outputs)).astype(np.float32)
         if not np.allclose(self.values_of(tf.constant(points)), points @ matrix, 1e-4, 1e-4):
-            self._activations = None
+            self._dense_layers = None
         return None if np.array_equal(matrix, np.eye(n_outputs)) else matrix
 
     def _layer_sizes(self) -> tuple[int, ...]:

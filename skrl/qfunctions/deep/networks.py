@@ -123,6 +123,7 @@ def dense_network(
     hidden_layer_sizes: tuple[int, ...] = (64, 64),
     activation: str = "relu",
     seed: int | None = None,
+    layer_norm: bool = False,
 ) -> Any:
     """Build a fully connected network.
 
@@ -138,6 +139,8 @@ def dense_network(
         Of the hidden layers: "relu" or "tanh".
     seed : int or None
         Of the first weights.
+    layer_norm : bool, default=False
+        Normalize the units of every hidden layer, before the activation.
 
     Returns
     -------
@@ -156,12 +159,21 @@ def dense_network(
     layers = [keras.layers.Input(state_shape)]
     if len(state_shape) != 1:
         layers.append(keras.layers.Flatten())
-    layers += [
-        keras.layers.Dense(size, activation, kernel_initializer=next(first_weights))
-        for size in hidden_layer_sizes
-    ]
+    for size in hidden_layer_sizes:
+        dense = keras.layers.Dense(size, kernel_initializer=next(first_weights))
+        layers += _activated(dense, activation, layer_norm)
     output = FewOutputs if n_outputs <= FEW else keras.layers.Dense
     return keras.Sequential([*layers, output(n_outputs, kernel_initializer=next(first_weights))])
+
+
+def _activated(layer: Any, activation: str, layer_norm: bool) -> list[Any]:
+    """Let a layer be followed by its activation, and by the normalization in between."""
+    if not layer_norm:
+        layer.activation = keras.activations.get(activation)
+        return [layer]
+    # Over the units of a dense layer, and over the channels of each pixel of a convolution.
+    norm = keras.layers.LayerNormalization(epsilon=1e-6)
+    return [layer, norm, keras.layers.Activation(activation)]
 
 
 def _initializers(seed: int | None) -> Iterator[Any]:
@@ -176,6 +188,7 @@ def convolutional_network(
     n_outputs: int,
     channels: str | None = None,
     seed: int | None = None,
+    layer_norm: bool = False,
 ) -> Any:
     """Build a small convolutional network for images.
 
@@ -193,6 +206,8 @@ def convolutional_network(
         of the first and the last.
     seed : int or None
         Of the first weights.
+    layer_norm : bool, default=False
+        Normalize the units of every hidden layer, before the activation.
 
     Returns
     -------
@@ -224,12 +239,15 @@ def convolutional_network(
     height, width = state_shape[-2:] if len(layers) == 2 else state_shape[:2]
     # Large images are halved quickly, small ones keep their pixels.
     kernel, stride = (8, 4) if min(height, width) >= 40 else (3, 1)
-    convolution = partial(keras.layers.Conv2D, padding="same", activation="relu")
+    convolution = partial(keras.layers.Conv2D, padding="same")
+    first = convolution(16, kernel, stride, kernel_initializer=next(first_weights))
+    second = convolution(32, 4, 2, kernel_initializer=next(first_weights))
+    dense = keras.layers.Dense(256, kernel_initializer=next(first_weights))
     layers += [
-        convolution(16, kernel, stride, kernel_initializer=next(first_weights)),
-        convolution(32, 4, 2, kernel_initializer=next(first_weights)),
+        *_activated(first, "relu", layer_norm),
+        *_activated(second, "relu", layer_norm),
         keras.layers.Flatten(),
-        keras.layers.Dense(256, "relu", kernel_initializer=next(first_weights)),
+        *_activated(dense, "relu", layer_norm),
         keras.layers.Dense(n_outputs, kernel_initializer=next(first_weights)),
     ]
     return keras.Sequential(layers)

@@ -7,7 +7,15 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 from numpy.lib.stride_tricks import as_strided
 
-from skrl.qfunctions.deep.numpy_network import STAYS_ONE, NumpyNetwork, activations_of
+from skrl.qfunctions.deep.numpy_network import (
+    STAYS_ONE,
+    DenseLayer,
+    Norm,
+    NumpyNetwork,
+    centered,
+    is_plain_norm,
+    read_dense_layers,
+)
 from skrl.qfunctions.deep.tensorflow import keras
 from skrl.qfunctions.encoding import Moments, StateEncoder
 
@@ -23,6 +31,7 @@ class Convolution(NamedTuple):
     before: tuple[int, int]
     output: tuple[int, int]
     activation: str
+    norm_epsilon: float | None = None  # as that of a `DenseLayer`, over the channels
 
     @property
     def input(self) -> tuple[int, int]:
@@ -42,14 +51,14 @@ class ConvolutionalStack(NamedTuple):
         Height, width and channels after that.
     convolutions : tuple of Convolution
         At least one.
-    activations : list of str
-        Of the dense layers.
+    dense_layers : list of DenseLayer
+        What follows.
     """
 
     axes: tuple[int, ...]
     image_shape: tuple[int, int, int]
     convolutions: tuple[Convolution, ...]
-    activations: list[str]
+    dense_layers: list[DenseLayer]
 
 
 class NumpyConvolutionalNetwork:
@@ -80,7 +89,7 @@ class NumpyConvolutionalNetwork:
         size = last.output[0] * last.output[1] * last.kernel[3]
         features = gymnasium.spaces.Box(-np.inf, np.inf, (size,))
         features_as_they_are = StateEncoder(features, scale_states=False)
-        self._dense = NumpyNetwork(stack.activations, features_as_they_are, output_matrix)
+        self._dense = NumpyNetwork(stack.dense_layers, features_as_they_are, output_matrix)
         self._allocated: Any = None
 
     def load(self, weights: list[np.ndarray], moments: Moments) -> None:
@@ -93,16 +102,23 @@ class NumpyConvolutionalNetwork:
         moments : Moments
             They decide on the scale of the states.
         """
-        n = len(self.stack.convolutions)
-        self._dense.load(weights[2 * n :], self._dense.encoder.no_moments())
-        kernels = [kernel.reshape(-1, kernel.shape[-1]) for kernel in weights[0 : 2 * n : 2]]
+        remaining, kernels, biases, self._norms = list(weights), [], [], []
+        for convolution in self.stack.convolutions:
+            kernel, bias = remaining.pop(0), remaining.pop(0)
+            kernel, norm = kernel.reshape(-1, kernel.shape[-1]), None
+            if convolution.norm_epsilon is not None:
+                norm = Norm(remaining.pop(0), remaining.pop(0), convolution.norm_epsilon)
+                kernel, bias = centered(kernel, bias)
+            kernels.append(kernel)
+            biases.append(bias)
+            self._norms.append(norm)
+        self._dense.load(remaining, self._dense.encoder.no_moments())
         self._scale = None
         if self.encoder.standardizes:
             self._scale = self.encoder.scale(moments)
         else:
             # (factor * x) * W  =  x * (factor * W)
             kernels[0] = kernels[0] * self.encoder.scale(moments)[1].flat[0]
-        biases = weights[1 : 2 * n : 2]
         # The bias is the weight of an input that is always one.
         self._matrices = [np.vstack(layer) for layer in zip(kernels, biases, strict=True)]
 
@@ -125,11 +141,13 @@ class NumpyConvolutionalNetwork:
         self._image[...] = images.transpose(0, *(1 + axis for axis in self.stack.axes))[
             :, : self._image.shape[1], : self._image.shape[2]
         ]
-        for matrix, convolution, (windows, patches, inputs, out, shaped, target) in zip(
-            self._matrices, self.stack.convolutions, self._buffers, strict=True
+        for matrix, convolution, norm, (windows, patches, inputs, out, shaped, target) in zip(
+            self._matrices, self.stack.convolutions, self._norms, self._buffers, strict=True
         ):
             patches[...] = windows
             inputs.dot(matrix, out)
+            if norm is not None:
+                norm.apply(out)
             if convolution.activation == "relu":
                 np.maximum(shaped, 0, out=target)
             elif convolution.activation == "tanh":
@@ -218,11 +236,29 @@ def convolutional_stack(model: Any) -> ConvolutionalStack | None:
             for lengths in zip(shape[:2], kernel[:2], strides, strict=True)
         ]
         before, output = zip(*sides, strict=True)
-        convolutions.append(Convolution(kernel, strides, before, output, activation))
+        convolution = Convolution(kernel, strides, before, output, activation)
+        convolutions.append(_with_norm(convolution, layers))
         shape = (*output, kernel[3])
     if not convolutions or not layers or type(layers.pop(0)) is not keras.layers.Flatten:
         return None
-    activations = activations_of(layers)
-    if activations is None:
+    dense_layers = read_dense_layers(layers)
+    if dense_layers is None:
         return None
-    return ConvolutionalStack(axes, image_shape, tuple(convolutions), activations)
+    return ConvolutionalStack(axes, image_shape, tuple(convolutions), dense_layers)
+
+
+def _with_norm(convolution: Convolution, layers: list[Any]) -> Convolution:
+    """Take a normalization and an activation that follow a convolution off the `layers`."""
+    kinds = [type(layer) for layer in layers[:2]]
+    if (
+        convolution.activation != "linear"
+        or kinds != [keras.layers.LayerNormalization, keras.layers.Activation]
+        or not is_plain_norm(layers[0], convolution)
+    ):
+        return convolution
+    activation = keras.activations.serialize(layers[1].activation)
+    if activation not in STAYS_ONE:
+        return convolution
+    norm = layers.pop(0)
+    layers.pop(0)
+    return convolution._replace(activation=activation, norm_epsilon=norm.epsilon)

@@ -1,6 +1,6 @@
 """A dense network without TensorFlow: a hundred times faster for a single state."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Shaped
@@ -13,6 +13,21 @@ from skrl.qfunctions.encoding import Moments, StateEncoder
 STAYS_ONE = {"relu": 1.0, "linear": 1.0, "tanh": 20.0}
 
 
+class DenseLayer(NamedTuple):
+    """A dense layer, as Keras describes it.
+
+    Parameters
+    ----------
+    activation : {"relu", "tanh", "linear"}
+        Its activation function.
+    norm_epsilon : float or None
+        If its units are normalized before the activation: what is added to their variance.
+    """
+
+    activation: str
+    norm_epsilon: float | None = None
+
+
 class NumpyNetwork:
     """Evaluates a stack of dense layers with NumPy, from a copy of the Keras weights.
 
@@ -22,8 +37,8 @@ class NumpyNetwork:
 
     Parameters
     ----------
-    activations : list of str
-        One per layer: "relu", "tanh" or "linear".
+    layers : list of DenseLayer
+        From the first to the last, which is linear.
     encoder : StateEncoder
         How states become inputs. Scaling costs nothing: it is folded into the first layer.
     output_matrix : ndarray of shape (n_outputs, n_actions) or None
@@ -33,16 +48,18 @@ class NumpyNetwork:
 
     def __init__(
         self,
-        activations: list[str],
+        layers: list[DenseLayer],
         encoder: StateEncoder,
         output_matrix: Float32[np.ndarray, "n_outputs n_actions"] | None = None,
     ) -> None:
-        self.activations = activations
+        self.layers = layers
         self.encoder = encoder
         self.output_matrix = output_matrix
 
     def load(self, weights: list[np.ndarray], moments: Moments) -> None:
         """Use these weights: a kernel (n_in, n_out) and a bias (n_out,) for every layer.
+
+        A normalized layer has gamma (n_out,) and beta (n_out,) besides.
 
         Parameters
         ----------
@@ -51,7 +68,15 @@ class NumpyNetwork:
         moments : Moments
             They decide on the scale of the states.
         """
-        kernels, biases = list(weights[0::2]), list(weights[1::2])
+        remaining = iter(weights)
+        kernels, biases, self._norms = [], [], []
+        for layer in self.layers:
+            kernels.append(next(remaining))
+            biases.append(next(remaining))
+            norm = None
+            if layer.norm_epsilon is not None:
+                norm = Norm(next(remaining), next(remaining), layer.norm_epsilon)
+            self._norms.append(norm)
         if self.encoder.n_categories is None:
             # ((s - shift) * factor) @ W + b  =  s @ (factor * W) + (b - (shift * factor) @ W)
             shift, factor = (scale.ravel() for scale in self.encoder.scale(moments))
@@ -63,8 +88,12 @@ class NumpyNetwork:
                 kernels[-1] @ self.output_matrix,
                 biases[-1] @ self.output_matrix,
             )
+        for i, norm in enumerate(self._norms):
+            if norm is not None:
+                kernels[i], biases[i] = centered(kernels[i], biases[i])
+        activations = [layer.activation for layer in self.layers]
         self._matrices = [
-            _with_bias(*layer) for layer in zip(kernels, biases, self.activations, strict=True)
+            _with_bias(*layer) for layer in zip(kernels, biases, activations, strict=True)
         ]
         self._matrices[-1] = np.ascontiguousarray(self._matrices[-1][:, :-1])  # values only
         self._m = 0
@@ -78,8 +107,10 @@ class NumpyNetwork:
             states = self.encoder.encode(states)
         self._states[...] = states
         x = self._inputs
-        for matrix, activation, zeros, out in self._layers:
+        for matrix, norm, activation, zeros, out in self._memory:
             x.dot(matrix, out)  # the method takes less time than np.dot
+            if norm is not None:
+                norm.apply(out[:, :-1])
             if activation == "relu":
                 np.maximum(out, zeros, out=out)
             elif activation == "tanh":
@@ -89,7 +120,7 @@ class NumpyNetwork:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the memory of calls out: a copy of a view would no longer be a view."""
-        memory = {"_inputs", "_states", "_layers"}
+        memory = {"_inputs", "_states", "_memory"}
         kept = {name: value for name, value in vars(self).items() if name not in memory}
         return {**kept, "_m": 0}
 
@@ -97,11 +128,33 @@ class NumpyNetwork:
         self._m = m
         self._inputs = np.ones((m, len(self._matrices[0])), np.float32)
         self._states = self._inputs[:, :-1].reshape(m, *self.encoder.shape)  # a view
-        self._layers = []
-        for matrix, activation in zip(self._matrices, self.activations, strict=True):
+        self._memory = []
+        for matrix, norm, layer in zip(self._matrices, self._norms, self.layers, strict=True):
             # A comparison with an array of zeros is faster than one with the number.
             zeros, out = np.zeros((2, m, matrix.shape[1]), np.float32)
-            self._layers.append((matrix, activation, zeros, out))
+            self._memory.append((matrix, norm, layer.activation, zeros, out))
+
+
+class Norm(NamedTuple):
+    """Layer normalization of units whose mean is 0 already."""
+
+    gamma: Float32[np.ndarray, " n_units"]
+    beta: Float32[np.ndarray, " n_units"]
+    epsilon: float
+
+    def apply(self, units: Float32[np.ndarray, "m n_units"]) -> None:
+        # gamma x / sqrt(variance + epsilon) + beta, in place
+        variance = np.einsum("ij,ij->i", units, units) / units.shape[1]
+        units *= (1 / np.sqrt(variance + self.epsilon))[:, None]
+        units *= self.gamma
+        units += self.beta
+
+
+def centered(
+    kernel: Float32[np.ndarray, "n_in n_out"], bias: Float32[np.ndarray, " n_out"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Subtract the mean over the units, x W 1 / n + b 1 / n, from the weights."""
+    return kernel - kernel.mean(axis=1, keepdims=True), bias - bias.mean()
 
 
 def _with_bias(
@@ -115,22 +168,45 @@ def _with_bias(
     return matrix
 
 
-def dense_activations(model: Any) -> list[str] | None:
-    """Activations of a Keras model that is a plain stack of dense layers, else None."""
-    return activations_of(model.layers) if isinstance(model, keras.Sequential) else None
+def dense_layers(model: Any) -> list[DenseLayer] | None:
+    """The layers of a Keras model that is a plain stack of dense layers, else None."""
+    return read_dense_layers(model.layers) if isinstance(model, keras.Sequential) else None
 
 
-def activations_of(layers: list[Any]) -> list[str] | None:
-    """Activations of a plain stack of dense Keras layers, else None."""
+def read_dense_layers(keras_layers: list[Any]) -> list[DenseLayer] | None:
+    """Describe a plain stack of dense Keras layers, else None.
+
+    Each may be followed by a `LayerNormalization`, and that by an `Activation`.
+    """
     from skrl.qfunctions.deep.layers import FewOutputs  # needs Keras to be loaded
 
-    activations: list[str] = []
-    for layer in layers:
+    layers: list[DenseLayer] = []
+    for layer in keras_layers:
         kind = type(layer)
-        if kind in (keras.layers.InputLayer, keras.layers.Flatten) and not activations:
+        is_first = not layers
+        if kind in (keras.layers.InputLayer, keras.layers.Flatten) and is_first:
             continue
-        if kind not in (keras.layers.Dense, FewOutputs) or not layer.use_bias:
+        if kind in (keras.layers.Dense, FewOutputs) and layer.use_bias:
+            layers.append(DenseLayer(keras.activations.serialize(layer.activation)))
+            continue
+        if is_first or layers[-1].activation != "linear":
             return None
-        activations.append(keras.activations.serialize(layer.activation))
-    is_known = set(activations) <= set(STAYS_ONE) and activations[-1:] == ["linear"]
-    return activations if is_known else None
+        if kind is keras.layers.LayerNormalization and is_plain_norm(layer, layers[-1]):
+            layers[-1] = DenseLayer("linear", layer.epsilon)
+        elif kind is keras.layers.Activation:
+            layers[-1] = layers[-1]._replace(
+                activation=keras.activations.serialize(layer.activation)
+            )
+        else:
+            return None
+    is_known = all(layer.activation in STAYS_ONE for layer in layers)
+    return layers if is_known and layers[-1:] == [DenseLayer("linear")] else None
+
+
+def is_plain_norm(norm: Any, normalized: Any) -> bool:
+    """Whether a `LayerNormalization` is the only one of its layer, and has all its weights."""
+    is_over_units = norm.axis in (-1, [-1], (-1,)) or list(np.ravel(norm.axis)) == [
+        len(norm.input.shape) - 1
+    ]
+    is_complete = norm.center and norm.scale and not getattr(norm, "rms_scaling", False)
+    return is_over_units and is_complete and normalized.norm_epsilon is None

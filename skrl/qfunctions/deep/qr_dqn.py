@@ -41,6 +41,8 @@ class QRDQN(DQN):
         kappa: size of an error from which on the loss grows linearly, > 0.
     scale_states : bool, default=True
         See `DQN`.
+    layer_norm : bool, default=False
+        See `DQN`.
 
     Examples
     --------
@@ -69,6 +71,7 @@ class QRDQN(DQN):
         munchausen: float = 0.0,
         huber_delta: float = 1.0,
         scale_states: bool = True,
+        layer_norm: bool = False,
     ) -> None:
         super().__init__(
             hidden_layer_sizes,
@@ -84,6 +87,7 @@ class QRDQN(DQN):
             munchausen=munchausen,
             huber_delta=huber_delta,
             scale_states=scale_states,
+            layer_norm=layer_norm,
         )
         self.n_quantiles = n_quantiles
 
