@@ -40,7 +40,9 @@ def test_frozen_lake_is_crossed(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["solve_cartpole_concise.py", "solve_cartpole.py"])
+@pytest.mark.parametrize(
+    "name", ["solve_cartpole_concise.py", "solve_cartpole.py", "parallel_q.py"]
+)
 def test_cartpole_is_solved(tmp_path, name):
     output = run(name, tmp_path)
     assert float(re.search(r"fresh episodes: ([\d.]+)", output)[1]) >= 475

@@ -25,12 +25,12 @@ class ParallelQ(Runner):
     ----------
     train_freq : int, default=1024
         Steps per rollout, counted over all environments.
-    n_epochs : int, default=2
+    n_epochs : int, default=4
         How often each transition is learned from. A rollout has
         ``n_epochs * train_freq // batch_size`` updates.
-    batch_size : int, default=128
+    batch_size : int, default=32
         Transitions per update, B, at most `train_freq`.
-    trace_decay : float in [0, 1], default=0.65
+    trace_decay : float in [0, 1], default=0.9
         lambda. 0 learns from one reward and the value of the next state; 1 learns from all
         rewards up to the end of the episode or of the rollout.
 
@@ -59,7 +59,7 @@ class ParallelQ(Runner):
     ...     DQN((32,), layer_norm=True), EpsilonGreedy(), ParallelQ(), n_steps=2048,
     ...     n_evaluations=0)
     >>> agent.fit(GymEnvironment("CartPole-v1", n_envs=16)).qfunction_.n_updates_
-    32
+    256
     """
 
     n_collected_: int
@@ -68,9 +68,9 @@ class ParallelQ(Runner):
     def __init__(
         self,
         train_freq: int = 1024,
-        n_epochs: int = 2,
-        batch_size: int = 128,
-        trace_decay: float = 0.65,
+        n_epochs: int = 4,
+        batch_size: int = 32,
+        trace_decay: float = 0.9,
     ) -> None:
         self.train_freq = train_freq
         self.n_epochs = n_epochs

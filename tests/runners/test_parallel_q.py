@@ -148,7 +148,7 @@ def test_a_table_learns_the_exact_values_of_the_best_policy():
 
 
 def test_parts_of_a_rollout_are_cut_where_a_run_ends(qfunction):
-    runner = ParallelQ(train_freq=64, batch_size=8, trace_decay=1.0)
+    runner = ParallelQ(train_freq=64, n_epochs=2, batch_size=8, trace_decay=1.0)
     environment = GymEnvironment("skrl/CircularWorld-v0", n_envs=2)
     for n_steps in (64 + 20, 44):
         watched = Watched().build(environment.state_space, environment.n_actions, 0)
@@ -216,7 +216,7 @@ def test_an_agent_learns_with_a_normalized_network():
         agent = QLearningAgent(
             DQN((16,), layer_norm=True, optimizer="radam"),
             EpsilonGreedy(),
-            ParallelQ(train_freq=256, batch_size=32),
+            ParallelQ(train_freq=256, n_epochs=2),
             n_steps=1024,
             n_evaluations=0,
             random_state=0,

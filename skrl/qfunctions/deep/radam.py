@@ -16,8 +16,8 @@ class RAdam(keras.optimizers.Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
-        Step size alpha.
+    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule
+        Step size alpha, or what it is at each update.
     beta_1, beta_2 : float in [0, 1)
         Decay of the moving averages of the gradients and of their squares.
     epsilon : float
@@ -36,7 +36,7 @@ class RAdam(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 1e-3,
+        learning_rate: Any = 1e-3,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
