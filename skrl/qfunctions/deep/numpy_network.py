@@ -143,7 +143,8 @@ class Norm(NamedTuple):
     epsilon: float
 
     def apply(self, units: Float32[np.ndarray, "m n_units"]) -> None:
-        # gamma x / sqrt(variance + epsilon) + beta, in place
+        """Normalize, in place."""
+        # gamma x / sqrt(variance + epsilon) + beta
         variance = np.einsum("ij,ij->i", units, units) / units.shape[1]
         units *= (1 / np.sqrt(variance + self.epsilon))[:, None]
         units *= self.gamma
@@ -205,8 +206,7 @@ def read_dense_layers(keras_layers: list[Any]) -> list[DenseLayer] | None:
 
 def is_plain_norm(norm: Any, normalized: Any) -> bool:
     """Whether a `LayerNormalization` is the only one of its layer, and has all its weights."""
-    is_over_units = norm.axis in (-1, [-1], (-1,)) or list(np.ravel(norm.axis)) == [
-        len(norm.input.shape) - 1
-    ]
+    n_axes = len(norm.input.shape)
+    is_over_units = [axis % n_axes for axis in np.ravel(norm.axis)] == [n_axes - 1]
     is_complete = norm.center and norm.scale and not getattr(norm, "rms_scaling", False)
     return is_over_units and is_complete and normalized.norm_epsilon is None
