@@ -175,7 +175,7 @@ def table(runs: list[Run]) -> str:
         if not own:
             continue
         scores = [run.score for run in own]
-        low, high = stratified_bootstrap(scores)
+        low, high = stratified_bootstrap(scores) if len(own) > 1 else (np.nan, np.nan)
         training, seconds = (np.mean([getattr(r, n) for r in own]) for n in ("training", "seconds"))
         rows.append(
             f"| {game} | {len(own)} | {interquartile_mean(scores):.1f} | {low:.1f} to {high:.1f} "

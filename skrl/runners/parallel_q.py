@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -37,7 +38,8 @@ class ParallelQ(Runner):
     Attributes
     ----------
     n_collected_ : int
-        Steps that wait for the end of their rollout. A further run continues with them.
+        Steps that wait for the end of their rollout. A further run continues with them; saving an
+        agent leaves them out.
 
     Notes
     -----
@@ -150,6 +152,11 @@ class ParallelQ(Runner):
         """Continue from a `state`."""
         self._rollout = [Transitions(**step) for step in state["rollout"]]
         self.n_collected_ = sum(map(len, self._rollout))
+
+    def __getstate__(self) -> dict[str, Any]:
+        left_out = {"_rollout", "n_collected_"}
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in left_out}
 
 
 def lambda_returns(

@@ -1,6 +1,7 @@
 """ParallelQ learns exact lambda-returns, whatever the number of environments."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -157,6 +158,16 @@ def test_parts_of_a_rollout_are_cut_where_a_run_ends(qfunction):
     # In both epochs, the last two of the 20 steps of the first run.
     assert given.truncated.sum() == 4
     assert runner.n_collected_ == 0
+
+
+def test_saving_leaves_the_steps_out():
+    runner = ParallelQ(train_freq=64, batch_size=8)
+    run(runner, n_steps=100)
+    assert runner.n_collected_ == 36
+    loaded = pickle.loads(pickle.dumps(runner))
+    assert vars(loaded).keys() == runner.get_params().keys()
+    run(loaded, n_steps=100)
+    assert loaded.n_collected_ == 36
 
 
 def make_run(qfunction, environment):

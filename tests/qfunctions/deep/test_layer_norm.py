@@ -77,6 +77,11 @@ def test_images_are_normalized_over_channels():
     assert shapes[2:4] == [(16,), (16,)]
     transitions = make_transitions(np.random.default_rng(0), (2, 8), (10, 10, 4), 3)
     assert qfunction.update(transitions).shape == (2, 8)
+    random_weights(qfunction, np.random.default_rng(1))
+    states = transitions.states[0]
+    keras_values = qfunction._learner().values(qfunction._state, states)
+    assert qfunction._numpy_network is not None
+    np.testing.assert_allclose(qfunction.values(states), keras_values, rtol=1e-3, atol=0.05)
 
 
 def test_layers_of_a_model():
