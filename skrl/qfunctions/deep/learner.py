@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from skrl.qfunctions.deep.columns import fill_up, to_columns
-from skrl.qfunctions.deep.tensorflow import check_not_forked, keras, tf
+from skrl.qfunctions.deep.tensorflow import check_not_forked, tf
 from skrl.qfunctions.encoding import Moments, StateEncoder
 from skrl.transitions import Transitions
 
@@ -122,30 +122,6 @@ def configuration(value: Any) -> Hashable:
     if isinstance(value, list | tuple):
         return tuple(configuration(item) for item in value)
     return value if isinstance(value, Hashable) else repr(value)
-
-
-def make_optimizer(optimizer: str | Callable[[float], Any], learning_rate: float) -> Any:
-    """Turn an optimizer's name or factory into a Keras optimizer."""
-    if callable(optimizer):
-        made = optimizer(learning_rate)
-        if not isinstance(made, keras.optimizers.Optimizer):
-            raise TypeError(
-                f"optimizer must make a keras.optimizers.Optimizer from a learning rate, got "
-                f"{made!r} from {optimizer!r}."
-            )
-        return made
-    if optimizer == "radam":
-        from skrl.qfunctions.deep.radam import RAdam  # needs Keras to be loaded
-
-        return RAdam(learning_rate)
-    config = {"class_name": optimizer, "config": {"learning_rate": learning_rate}}
-    try:
-        return keras.optimizers.get(config)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"optimizer={optimizer!r} is not a Keras optimizer. Give a name such as 'adam', "
-            "'radam' or 'rmsprop', or a function (learning_rate) -> keras.optimizers.Optimizer."
-        ) from error
 
 
 class Learner:

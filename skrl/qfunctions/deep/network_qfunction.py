@@ -20,7 +20,6 @@ from skrl.qfunctions.deep.learner import (
     Learner,
     LearnerState,
     configuration,
-    make_optimizer,
     shared_learner,
 )
 from skrl.qfunctions.deep.networks import (
@@ -32,6 +31,7 @@ from skrl.qfunctions.deep.networks import (
 )
 from skrl.qfunctions.deep.numpy_convolution import NumpyConvolutionalNetwork, convolutional_stack
 from skrl.qfunctions.deep.numpy_network import NumpyNetwork, dense_layers
+from skrl.qfunctions.deep.optimizers import make_optimizer
 from skrl.qfunctions.deep.tensorflow import tf
 from skrl.qfunctions.encoding import Moments, StateEncoder
 

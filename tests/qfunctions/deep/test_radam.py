@@ -5,7 +5,7 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from skrl.qfunctions.deep.learner import make_optimizer
+from skrl.qfunctions.deep.optimizers import make_optimizer
 from skrl.qfunctions.deep.tensorflow import keras
 
 
