@@ -22,6 +22,7 @@ from skrl.arrays import describe
 from skrl.environments.backends import Backend, SingleBackend
 from skrl.environments.items import to_score
 from skrl.environments.processes import ProcessVectorEnv
+from skrl.environments.spaces import check_equal_spaces
 from skrl.environments.step_cost import pays_in_processes
 from skrl.environments.vector_backend import VectorBackend
 
@@ -89,7 +90,6 @@ def _open(
     if not is_live(items):
         functions = [partial(make_one, item, render_mode) for item in items]
         if is_asynchronous(functions, render_mode, asynchronous):
-            functions[0]().close()  # raises errors here rather than in a process
             made.append(ProcessVectorEnv(functions))
             return VectorBackend(made[0], made)
     envs = []
@@ -121,14 +121,7 @@ def put_side_by_side(envs: list[gymnasium.Env[Any, Any]], made: list[Any]) -> Ba
             "The same environment object came twice; each environment side by side must be its "
             "own object. (Does the factory always return the same one?)"
         )
-    for name in ("observation_space", "action_space"):
-        first = getattr(envs[0], name)
-        for env in envs:
-            if getattr(env, name) != first:
-                raise ValueError(
-                    f"Environments side by side must have equal spaces, but the {name} of "
-                    f"{envs[0]} is {first} and that of {env} is {getattr(env, name)}."
-                )
+    check_equal_spaces(envs, names=envs)
     # DISABLED loses no step, and no last observation either. (In SAME_STEP mode, an environment
     # that always returns the same array overwrites it.)
     functions = [partial(give, env) for env in envs]
@@ -205,7 +198,6 @@ def make_vector(
             return gymnasium.make_vec(env, n_envs, "vector_entry_point", **kwargs)
     functions = [partial(make_single, env, kwargs)] * n_envs
     if is_asynchronous(functions, kwargs.get("render_mode"), asynchronous):
-        functions[0]().close()  # raises Gymnasium's errors here
         return ProcessVectorEnv(functions)
     vector_kwargs = {"autoreset_mode": AutoresetMode.DISABLED}  # see put_side_by_side
     kwargs = {"disable_env_checker": True, **kwargs}

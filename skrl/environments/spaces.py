@@ -8,6 +8,7 @@ states and indices of actions (see `skrl.base`). There is one class for each dir
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -211,6 +212,18 @@ def state_space_of(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
             low, high = flat.low.astype(np.float32), flat.high.astype(np.float32)
         return spaces.Box(low, high, dtype=np.float32)
     return space
+
+
+def check_equal_spaces(envs: Sequence[Any], names: Sequence[Any]) -> None:
+    """Raise a ValueError unless `envs`, which have these names, have the same spaces."""
+    for kind in ("observation_space", "action_space"):
+        first = getattr(envs[0], kind)
+        for env, name in zip(envs, names, strict=True):
+            if getattr(env, kind) != first:
+                raise ValueError(
+                    f"Environments side by side must have equal spaces, but the {kind} of "
+                    f"{names[0]} is {first} and that of {name} is {getattr(env, kind)}."
+                )
 
 
 def check_observation_space(space: gymnasium.Space[Any]) -> None:

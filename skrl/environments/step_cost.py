@@ -19,9 +19,9 @@ from skrl.environments.processes import CONTEXT, can_begin_processes
 # Rounds of steps of a scratch copy. A round has so many, or as many as take so many seconds.
 N_ROUNDS, N_STEPS, SECONDS = 3, 40, 0.03
 N_MESSAGES = 100
-# What is sent to an environment for each step, and what comes back. (The observation does not.)
+# What `ProcessVectorEnv` sends to an environment for each step, and what comes back.
 QUESTION = ("step", np.int64(0))
-ANSWER: Any = ((None, 0.0, False, False, {}), True)
+ANSWER: Any = ((0.0, False, False, None), "")
 
 
 def pays_in_processes(make: Callable[[], gymnasium.Env[Any, Any]], n_envs: int) -> bool:

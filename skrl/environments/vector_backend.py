@@ -42,8 +42,9 @@ class VectorBackend(Backend):
         spaces = env.single_observation_space, env.single_action_space
         super().__init__(env, env.num_envs, *spaces, made)
         self.mode = autoreset_mode(env)
-        self.is_asynchronous = isinstance(env.unwrapped, AsyncVectorEnv)
-        self.is_vectorized = not isinstance(env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
+        self.is_asynchronous = isinstance(env.unwrapped, AsyncVectorEnv | ProcessVectorEnv)
+        is_sequential = isinstance(env.unwrapped, SyncVectorEnv)
+        self.is_vectorized = not (is_sequential or self.is_asynchronous)
         self.single_observation = StateTranslator(env.single_observation_space, 1)
         self.nowhere = np.zeros(self.n_envs, dtype=bool)
         # Whose next step is spent on resetting. Stays all False unless mode is NEXT_STEP.
@@ -55,9 +56,9 @@ class VectorBackend(Backend):
             observations, infos = self.env.reset()
         else:
             *env_seeds, action_seed = derive_seeds(seed, self.n_envs + 1)
-            # Only these two are known to take a seed per environment.
-            takes_list = isinstance(self.env.unwrapped, SyncVectorEnv | AsyncVectorEnv)
-            observations, infos = self.env.reset(seed=env_seeds if takes_list else env_seeds[0])
+            # Others are not known to take a seed per environment.
+            env_seed: Any = env_seeds[0] if self.is_vectorized else env_seeds
+            observations, infos = self.env.reset(seed=env_seed)
             self.env.action_space.seed(action_seed)
             self.action_space.seed(action_seed)
         self.waiting = self.nowhere

@@ -25,7 +25,8 @@ from skrl import (
     image_env,
     make_envs,
 )
-from skrl.environments import opening, step_cost
+from skrl.environments import opening, processes, step_cost
+from skrl.environments.processes import CONTEXT
 from skrl.environments.step_cost import pays_in_processes, step_seconds
 from skrl.estimator_checks import check_environment
 
@@ -370,14 +371,79 @@ def test_a_step_that_is_interrupted_leaves_no_process(monkeypatch):
     environment = GymEnvironment(Walk, 2, asynchronous=True)
     environment.reset(seed=0)
 
-    def interrupt(*args):
+    def interrupt():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(environment._backend.env, "_poll_pipe_envs", interrupt)
+    monkeypatch.setattr(environment._backend.env.pipes[1], "recv", interrupt)
     with pytest.raises(KeyboardInterrupt):
         environment.step(np.array([0, 0]))
     assert multiprocessing.active_children() == []
     environment.close()
+
+
+def open_and_die(pipe):
+    """Open environments, and die while one of them is in a step and the other one waits."""
+    environment = GymEnvironment([Walk, partial(Walk, seconds=0.3)], asynchronous=True)
+    environment.reset(seed=0)
+    environment._backend.env.pipes[1].send(("step", 0))
+    pipe.send(len(multiprocessing.active_children()))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(CONTEXT != "fork", reason="The processes must inherit a pipe.")
+def test_processes_end_when_the_main_process_dies():
+    context = multiprocessing.get_context(CONTEXT)
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=open_and_die, args=(there,))
+    process.start()
+    there.close()
+    assert here.recv() == 2
+    # The pipe ends when no process is left that has inherited it.
+    assert here.poll(10)
+    with pytest.raises(EOFError):
+        here.recv()
+    process.join()
+
+
+def test_processes_that_are_spawned_give_the_same_bits(monkeypatch):
+    monkeypatch.setattr(processes, "CONTEXT", "spawn")
+    seen = []
+    for asynchronous in (False, True):
+        with GymEnvironment("FrozenLake-v1", 2, asynchronous=asynchronous) as environment:
+            seen.append(flat(collect(environment, 20)))
+    assert seen[0] == seen[1]
+
+
+def test_after_an_error_the_environment_can_be_used_again():
+    environment = GymEnvironment([Walk, partial(Walk, wrong="raise")], asynchronous=True)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        collect(environment)
+    with pytest.raises(RuntimeError, match="have been ended, by close"):
+        environment.reset()
+    environment.close()
+    assert environment.reset().shape == (2, 3)
+    environment.close()
+
+
+def test_an_environment_that_does_not_close_is_ended(monkeypatch):
+    class Open(Walk):
+        def close(self):
+            time.sleep(0 if os.getpid() == main_process else 60)
+
+    main_process = os.getpid()
+    monkeypatch.setattr(processes, "CLOSING_SECONDS", 0.1)
+    environment = GymEnvironment(Open, 2, asynchronous=True)
+    environment.reset()
+    environment.close()
+
+
+def test_spaces_that_are_not_supported():
+    class Text(Walk):
+        observation_space = spaces.Text(3)
+
+    for asynchronous in (False, True):
+        with pytest.raises(ValueError, match=r"observation space Text.* is not supported"):
+            GymEnvironment(Text, 2, asynchronous=asynchronous).reset()
 
 
 def test_an_environment_that_is_forgotten_ends_its_processes():

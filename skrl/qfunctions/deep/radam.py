@@ -53,11 +53,12 @@ class RAdam(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
+        self.indices = {variable.value.ref(): i for i, variable in enumerate(variables)}
         self._m, self._v = self.add_optimizer_variables(variables, ["momentum", "velocity"])
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Make one step for one variable."""
-        i = self._get_variable_index(variable)
+        i = self.indices[variable.ref()]  # TensorFlow's variable
         beta_1, beta_2 = self.beta_1, self.beta_2
         t = tf.cast(self.iterations.value + 1, tf.float32)
         # m_t = beta_1 m_{t-1} + (1 - beta_1) g_t,  v_t = beta_2 v_{t-1} + (1 - beta_2) g_t^2
