@@ -149,12 +149,12 @@ def make_envs(
 
     Examples
     --------
-    Six poles, in three folds: trained on four and scored on two.
+    Six rings, in three folds: trained on four and scored on two.
 
     >>> from sklearn.model_selection import cross_val_score
     >>> from skrl import QLearningAgent, make_envs
     >>> agent = QLearningAgent(n_steps=2_000, n_evaluations=0, random_state=0)
-    >>> cross_val_score(agent, make_envs("CartPole-v1", n=6), cv=3).shape
+    >>> cross_val_score(agent, make_envs("skrl/CircularWorld-v0", n=6), cv=3).shape
     (3,)
 
     Three lakes with different holes:

@@ -12,7 +12,7 @@ from skrl import DQN, QRDQN
 from skrl.qfunctions.deep.networks import dense_network
 from skrl.qfunctions.deep.numpy_network import DenseLayer, dense_layers
 from skrl.qfunctions.deep.tensorflow import keras
-from tests.worlds import make_transitions
+from worlds import make_transitions
 
 CARTPOLE = gymnasium.make("CartPole-v1").observation_space
 
