@@ -336,7 +336,7 @@ def test_a_buffer_keeps_the_contracts():
 
 def test_an_agent_learns_from_a_buffer():
     runner = ExperienceReplay(
-        ListBuffer(), batch_size=32, gradient_steps=16, train_freq=64, learning_starts=64
+        ListBuffer(), batch_size=32, gradient_steps=64, train_freq=64, learning_starts=64
     )
     agent = QLearningAgent(
         MemoizationQFunction(), runner=runner, n_steps=3_000, n_evaluations=0, random_state=0
