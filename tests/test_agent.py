@@ -290,6 +290,7 @@ def start_python(script, **environment):
     )
 
 
+@pytest.mark.slow
 def test_the_same_weights_in_every_process_silently_and_globals_untouched():
     runs = [start_python(SCRIPT, TF_NUM_INTRAOP_THREADS=threads) for threads in ("1", "2")]
     (first, errors), (second, more_errors) = (run.communicate() for run in runs)

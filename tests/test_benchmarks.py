@@ -57,6 +57,7 @@ def test_an_endless_episode_is_cut_off():
     assert greedy_policy_value(agent, "CliffWalking-v1") == -MAX_EPISODE_STEPS
 
 
+@pytest.mark.slow
 def test_value_of_an_agent_is_its_mean_score_in_a_stochastic_world():
     agent = train("FrozenLake-v1", 5_000)
     value, n = greedy_policy_value(agent, "FrozenLake-v1"), 500

@@ -64,6 +64,7 @@ def kill_a_worker_that_learns(diary):
     return victim
 
 
+@pytest.mark.slow
 def test_the_search_survives_the_death_of_a_worker(client, tmp_path):
     diary = tmp_path / "diary.txt"
     workers = set(client.run(os.getpid).values())

@@ -77,6 +77,7 @@ def test_cross_validation_takes_environments_in_every_form(form):
     assert all(map(knows_the_way, scores))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_grid_search_finds_what_learns(form):
     grid = {"qfunction__initial_value": [TOO_HIGH, 0], "policy__epsilon": [0.5]}
@@ -95,6 +96,7 @@ def test_a_whole_part_is_a_value_of_the_grid():
     assert isinstance(search.best_estimator_.qfunction_, MemoizationQFunction)
 
 
+@pytest.mark.slow
 def test_a_table_and_a_network_compete():
     grid = [
         {"qfunction": [MemoizationQFunction(0.5, 0, 0)], "runner": [SimpleRunner()]},
@@ -109,6 +111,7 @@ def test_a_table_and_a_network_compete():
     assert knows_the_way(search.best_score_)
 
 
+@pytest.mark.slow
 def test_randomized_search():
     space = {"qfunction__learning_rate": uniform(0.1, 0.8), "discount_factor": uniform(0.5, 0.5)}
     search = RandomizedSearchCV(table_agent(), space, n_iter=3, cv=2, random_state=0)
@@ -117,6 +120,7 @@ def test_randomized_search():
     assert 0.1 <= search.best_params_["qfunction__learning_rate"] <= 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [HalvingGridSearchCV, HalvingRandomSearchCV])
 def test_halving_hands_out_steps(kind):
     space = {"qfunction__initial_value": [TOO_HIGH, 2 * TOO_HIGH, 3 * TOO_HIGH, 0]}
@@ -136,6 +140,7 @@ def test_halving_hands_out_steps(kind):
     assert search.best_estimator_.n_steps_ == 400
 
 
+@pytest.mark.slow
 def test_validation_curve_falls_with_the_initial_value():
     train, test = validation_curve(
         table_agent(),
@@ -150,6 +155,7 @@ def test_validation_curve_falls_with_the_initial_value():
     assert test[1].mean() < 1.5
 
 
+@pytest.mark.slow
 def test_learning_curve_over_numbers_of_environments():
     sizes, _train, test = learning_curve(table_agent(), ENVS, None, train_sizes=[1, 2], cv=2)
     assert sizes.tolist() == [1, 2]

@@ -45,6 +45,7 @@ def test_links_between_notebooks_lead_somewhere():
                 assert (NOTEBOOKS / target).exists(), f"{path.name}: {target}"
 
 
+@pytest.mark.slow
 def test_frozen_lake_by_hand_finds_the_exact_values(tmp_path):
     outputs = execute("frozen_lake_by_hand", tmp_path)
     # Dynamic programming: 0.5420 discounted; 0.7402 within the limit of 100 steps.

@@ -334,6 +334,7 @@ def test_a_buffer_keeps_the_contracts():
     check_buffer(ListBuffer())
 
 
+@pytest.mark.slow
 def test_an_agent_learns_from_a_buffer():
     runner = ExperienceReplay(
         ListBuffer(), batch_size=32, gradient_steps=64, train_freq=64, learning_starts=64

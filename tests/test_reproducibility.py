@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 # Prints a digest of every number that was learned or noted, for several agents and two seeds. (In
 # a script, because what checks types at run time here would not be there in joblib's processes.)
 SCRIPT = """
@@ -39,6 +41,7 @@ def digests(n_jobs):
     return run.stdout.split()
 
 
+@pytest.mark.slow
 def test_same_seed_same_bits_for_any_number_of_jobs():
     one = digests(n_jobs=1)
     assert len(set(one)) == 6

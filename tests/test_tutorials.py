@@ -121,6 +121,7 @@ def test_large_rewards_clip_all_errors(run):
         assert agent.history_.metrics[:, "td_error"].min() > 500
 
 
+@pytest.mark.slow
 def test_a_time_limit_that_terminates_spoils_the_values(run):
     seen = run(
         "plot_fault_2_time_limit",
@@ -154,6 +155,7 @@ def test_observations_in_millimetres_need_a_scale(run):
     assert min(first) > 3 * max(a.history_.metrics[0]["loss"] for a in seen["repaired"])
 
 
+@pytest.mark.slow
 def test_too_little_exploration_finds_the_near_exit_only(run):
     seen = run("plot_fault_4_exploration", "broken_scores", "repaired_scores", "broken")
     assert seen["broken_scores"] == [1.0] * 3

@@ -188,6 +188,7 @@ def test_a_progress_bar_of_scikit_learn(capsys):
     assert "100%" in shown
 
 
+@pytest.mark.slow
 def test_a_search_propagates_its_progress_bar(capsys):
     search = GridSearchCV(make_agent(), {"discount_factor": [0.5, 0.9]}, cv=2, scoring=mean_return)
     search.set_callbacks(ProgressBar(max_propagation_depth=None))
@@ -195,6 +196,7 @@ def test_a_search_propagates_its_progress_bar(capsys):
     assert "QLearningAgent - fit" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_agent_with_a_monitor_is_pickled():
     agent = make_agent().set_callbacks(monitor()).fit(WORLD)
     again = pickle.loads(pickle.dumps(agent))

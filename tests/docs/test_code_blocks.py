@@ -13,7 +13,17 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), *sorted((DOCS / "guide").glob("*.md"))]
 
 # Pages whose blocks take longest.
-SLOW = {"tour.md", "own_qfunction.md", "model_selection.md"}
+SLOW = {
+    "choose_parts.md",
+    "compare.md",
+    "images.md",
+    "model_selection.md",
+    "own_qfunction.md",
+    "own_runner.md",
+    "tour.md",
+    "tune.md",
+    "watch.md",
+}
 
 # A comment such as <!-- not run: it needs a cluster --> on the line before keeps a block from running.
 BLOCK = re.compile(

@@ -97,6 +97,7 @@ def test_model_selection_is_shown_the_right_call():
         search.fit(GymEnvironment("CartPole-v1"))
 
 
+@pytest.mark.slow
 def test_cross_validation_over_items():
     table, policy = MemoizationQFunction(0.5, learning_rate_decay=0.0), RandomPolicy()
     agent = QLearningAgent(table, policy, n_steps=2_000, n_evaluations=0, random_state=0)

@@ -81,6 +81,7 @@ def test_every_run_can_be_repeated_by_hand():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_same_table_for_any_number_of_jobs():
     arguments = {"agents": tables(), "envs": [RING, "FrozenLake-v1"], "n_seeds": 2, "n_episodes": 2}
     one = compare(**arguments, n_jobs=1)

@@ -409,6 +409,7 @@ def test_dropout_repeats_with_the_seed_and_goes_on_from_a_state():
     np.testing.assert_array_equal(*runs)
 
 
+@pytest.mark.slow
 def test_building_leaves_the_global_generator_alone():
     """In its own process: the type checks of the tests use that generator."""
     script = (
@@ -658,6 +659,7 @@ def test_channels_may_come_first():
     explicit.build(spaces.Box(0, 255, (12, 12, 12), np.uint8), 2, random_state=0)
 
 
+@pytest.mark.slow
 def test_many_shapes_of_batches_are_learned_from_without_a_warning(capfd):
     """TensorFlow complains when it traces one function again and again."""
     qfunction = DQN(network=two_towers).build(CARTPOLE, 2, random_state=0)

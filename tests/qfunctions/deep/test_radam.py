@@ -46,6 +46,7 @@ def test_steps_by_hand():
     assert thetas == pytest.approx(by_hand(gradients, 0.01), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_it_becomes_adam():
     rng = np.random.default_rng(0)
     gradients = rng.normal(1.0, 1.0, 3000)
