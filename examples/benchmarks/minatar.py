@@ -6,7 +6,7 @@ growing difficulty, with the minimal action sets of their "-v1" versions. The ag
 Gallici et al. (2025), "Simplifying deep temporal difference learning".
 
 The package `minatar` is published under the GPL, so skrl does not depend on it. The first
-command installs it, without the packages that draw its pictures, in a folder of its own:
+command installs it, without the packages that draw its pictures, in a separate folder:
 
     python examples/benchmarks/minatar.py --setup
     python examples/benchmarks/minatar.py --seeds 5

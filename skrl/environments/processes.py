@@ -254,5 +254,5 @@ def as_infos(masks: Sequence[Any]) -> dict[str, Any]:
 
 
 def can_begin_processes() -> bool:
-    """Whether this process may have processes of its own; those of a pool may not."""
+    """Whether this process may start others; those of a pool may not."""
     return not multiprocessing.current_process().daemon

@@ -1,4 +1,4 @@
-"""Saved agents: the same when loaded, and harmless whoever has written the file."""
+"""Saved agents: the same when loaded, and harmless whatever the file contains."""
 
 import json
 import os

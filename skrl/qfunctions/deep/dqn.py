@@ -76,7 +76,7 @@ class DQN(NetworkQFunction):
     layer_norm : bool, default=False
         Normalize the units of every hidden layer, before the activation, to mean 0 and variance 1
         over the layer (Ba et al., 2016, "Layer normalization"). This keeps the network stable
-        without a target network, as in `ParallelQ`. A `network` of your own ignores it.
+        without a target network, as in `ParallelQ`. Your own `network` ignores it.
 
     Attributes
     ----------
