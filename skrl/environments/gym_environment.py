@@ -35,8 +35,8 @@ class GymEnvironment(Environment):
         Gymnasium's render mode: ``"human"`` opens a window, ``"rgb_array"`` makes `render` return
         frames. A live environment must have been made with it.
     asynchronous : bool or None, default=None
-        Whether each of several environments runs in its own process. None measures the steps of a
-        scratch copy of the first one, and uses processes only where they are faster. The
+        Whether each of several environments runs in a separate process. None measures the steps of
+        a scratch copy of the first one, and uses processes only where they are faster. The
         transitions are the same in both cases, bit for bit. True also holds where all environments
         could be computed at once. It is not for live environments.
 
@@ -67,7 +67,7 @@ class GymEnvironment(Environment):
     is_vectorized : bool
         Whether all environments are computed at once, so that more of them take hardly longer.
     is_asynchronous : bool
-        Whether each environment runs in its own process.
+        Whether each environment runs in a separate process.
 
     Raises
     ------
@@ -76,7 +76,7 @@ class GymEnvironment(Environment):
     ValueError
         On first use, if the environment cannot be made, or its spaces are not supported.
     RuntimeError
-        If an environment fails in its own process, or the process dies. All processes are then
+        If an environment fails in a separate process, or the process dies. All processes are then
         ended.
 
     Examples
@@ -169,7 +169,7 @@ class GymEnvironment(Environment):
 
     @property
     def is_asynchronous(self) -> bool:
-        """Whether each environment runs in its own process."""
+        """Whether each environment runs in a separate process."""
         return self._open().is_asynchronous
 
     def reset(self, seed: int | None = None) -> States:

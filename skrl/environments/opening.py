@@ -52,7 +52,7 @@ def open_backend(
     check_n_envs(n_envs)
     if asynchronous and is_live(env):
         raise ValueError(
-            "asynchronous=True makes each environment in its own process, but the environment "
+            "asynchronous=True makes each environment in a separate process, but the environment "
             f"exists already: {describe(env)}. Pass an id or a function that makes it."
         )
     made: list[Any] = []

@@ -1,4 +1,4 @@
-"""Environments side by side, each in its own process."""
+"""Environments side by side, each in a separate process."""
 
 import contextlib
 import multiprocessing

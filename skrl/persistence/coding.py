@@ -59,44 +59,45 @@ class Encoder:
             return [self.encode(item) for item in value]
         if id(value) in self._met:
             return self._met[id(value)][1]
-        for kind, encode in self._kinds(value).items():
-            return {kind: encode()}
+        encoded = self._tagged(value)
+        if encoded is not None:
+            return encoded
         raise TypeError(
             f"A {full_name(type(value))} cannot be saved safely: "
             f"{value!r:.80}. Save the agent with joblib.dump."
         )
 
-    def _kinds(self, value: Any) -> dict[str, Any]:
-        """How a value is encoded: nothing, or a kind and what computes its content."""
+    def _tagged(self, value: Any) -> dict[str, Any] | None:
+        """Encode a value as its kind and its content; None if there is no safe way."""
         kind = type(value)
         if isinstance(value, np.ndarray) and value.dtype.kind in KINDS:
-            return {"array": lambda: self._array(value)}
+            return {"array": self._array(value)}
         if isinstance(value, np.generic) and value.dtype.kind in NUMBERS:
-            return {"scalar": lambda: [value.dtype.str, value.item()]}
+            return {"scalar": [value.dtype.str, value.item()]}
         if kind is tuple:
-            return {"tuple": lambda: self.encode(list(value))}
+            return {"tuple": self.encode(list(value))}
         if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return {"namedtuple": lambda: [name_of(kind), self.encode(list(value))]}
+            return {"namedtuple": [name_of(kind), self.encode(list(value))]}
         if kind is dict:
-            return {"dict": lambda: [[self.encode(k), self.encode(v)] for k, v in value.items()]}
+            return {"dict": [[self.encode(k), self.encode(v)] for k, v in value.items()]}
         if kind is bytes:
-            return {"bytes": lambda: base64.b64encode(value).decode()}
+            return {"bytes": base64.b64encode(value).decode()}
         if kind.__name__ in SPACES and kind is SPACES[kind.__name__][0]:
-            return {"space": lambda: self._space(value)}
+            return {"space": self._space(value)}
         if kind is SeedSequence:
-            return {"seeds": lambda: [self.encode(getattr(value, n)) for n in SEED_ARGUMENTS]}
+            return {"seeds": [self.encode(getattr(value, n)) for n in SEED_ARGUMENTS]}
         if isinstance(value, Path):
-            return {"path": lambda: str(value)}
+            return {"path": str(value)}
         if isinstance(value, type | FunctionType) and "<" not in value.__qualname__:
-            return {"name": lambda: name_of(value)}
+            return {"name": name_of(value)}
         if kind is partial:
             parts = [value.func, list(value.args), value.keywords]
-            return {"partial": lambda: self.encode(parts)}
+            return {"partial": self.encode(parts)}
         if kind is Generator and type(value.bit_generator) is PCG64:
-            return {"generator": lambda: self.encode(value.bit_generator.state)}
+            return {"generator": self.encode(value.bit_generator.state)}
         if hasattr(value, "__dict__") and kind.__module__ != "builtins":
-            return {"object": lambda: self._object(value)}
-        return {}
+            return {"object": self._object(value)}
+        return None
 
     def _array(self, array: np.ndarray) -> int:
         self._met[id(array)] = array, {"array": len(self.arrays)}

@@ -272,7 +272,7 @@ def test_true_is_kept_where_all_could_be_computed_at_once():
 
 def test_live_environments_stay_where_they_are():
     for env in (Walk(), [Walk(), Walk], SyncVectorEnv([Walk])):
-        with pytest.raises(ValueError, match="asynchronous=True makes each environment in its own"):
+        with pytest.raises(ValueError, match="asynchronous=True makes each environment in a sep"):
             GymEnvironment(env, asynchronous=True).reset()
         with GymEnvironment(env) as environment:
             assert not environment.is_asynchronous
@@ -435,6 +435,7 @@ def test_an_environment_that_does_not_close_is_ended(monkeypatch):
     environment = GymEnvironment(Open, 2, asynchronous=True)
     environment.reset()
     environment.close()
+    assert multiprocessing.active_children() == []
 
 
 def test_spaces_that_are_not_supported():

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from functools import partial
 
+import gymnasium
 import joblib
 import numpy as np
 import pytest
@@ -392,3 +393,14 @@ def test_other_documents_are_refused(document, tmp_path):
     path = write(tmp_path / "other.skrl", {"document.json": json.dumps(document)})
     with pytest.raises(ValueError, match=r"other.skrl' "):
         skrl.load(path)
+
+
+def test_a_convolution_never_reads_outside_of_its_image(tmp_path):
+    """The strides of a damaged or hostile file would let a view leave the memory."""
+    space = gymnasium.spaces.Box(0, 255, (10, 10, 2), np.uint8)
+    qfunction = DQN().build(space, 2, random_state=0)
+    network = qfunction._numpy_network
+    first = network.stack.convolutions[0]._replace(strides=(-1, 1))
+    network.stack = network.stack._replace(convolutions=(first, *network.stack.convolutions[1:]))
+    with pytest.raises(ValueError, match=r"strides of a convolution must be positive, got \(-1, 1"):
+        qfunction.values(np.zeros((1, 10, 10, 2), np.uint8))

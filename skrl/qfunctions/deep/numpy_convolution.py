@@ -174,6 +174,11 @@ class NumpyConvolutionalNetwork:
         """Make the memory for m states of this dtype."""
         self._allocated = m, dtype
         layers = self.stack.convolutions
+        for layer in layers:
+            if min(layer.strides) < 1:  # of a hostile file: the view would leave the image
+                raise ValueError(
+                    f"The strides of a convolution must be positive, got {layer.strides}."
+                )
         padded: list[np.ndarray] = [
             np.zeros((m, *layer.input, layer.kernel[2]), np.float32 if i else dtype)
             for i, layer in enumerate(layers)
