@@ -16,7 +16,6 @@ A run that is finished is written to a file, and is not repeated.
 
 import argparse
 import json
-import logging
 import platform
 import subprocess
 import sys
@@ -26,8 +25,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-import gymnasium
 import numpy as np
+from minatar_games import GAMES, MinAtar
 from speed import at_least_one, cpu_model
 
 from skrl import DQN, EpsilonGreedy, GymEnvironment, LinearSchedule, ParallelQ, QLearningAgent
@@ -36,9 +35,11 @@ from skrl.studies.statistics import interquartile_mean, stratified_bootstrap
 
 HERE = Path(__file__).parent
 REQUIREMENT = "minatar==1.0.15"
-# The mean return that each game should exceed after 2,000,000 frames.
-BARS = {"breakout": 10.3, "asterix": 16.7, "freeway": 50.0, "seaquest": 19.4,
-        "space_invaders": 45.0}  # fmt: skip
+# The mean returns that each game should exceed after so many frames.
+BARS = {
+    2_000_000: dict(zip(GAMES, (10.3, 16.7, 50.0, 19.4, 45.0), strict=True)),
+    10_000_000: dict(zip(GAMES, (28.0, 33.0, 55.0, 19.4, 131.0), strict=True)),
+}
 N_STEPS, N_ENVS, N_EPISODES = 2_000_000, 128, 100
 TRAIN_FREQ, N_EPOCHS, BATCH_SIZE = 4096, 2, 128
 
@@ -53,42 +54,6 @@ class Run(NamedTuple):
     training: float  # mean return of the last episodes of training, with exploration
     seconds: float  # of fit
     updates: int
-
-
-class MinAtar(gymnasium.Env[np.ndarray, int]):
-    """A game of MinAtar as a Gymnasium environment.
-
-    Parameters
-    ----------
-    game : str
-        Its name, such as "breakout".
-    """
-
-    def __init__(self, game: str) -> None:
-        logging.disable(logging.WARNING)  # the packages that draw pictures are not installed
-        from minatar import Environment
-
-        logging.disable(logging.NOTSET)
-        self.game = Environment(game)
-        self.minimal_actions = self.game.minimal_action_set()
-        self.action_space = gymnasium.spaces.Discrete(len(self.minimal_actions))
-        self.observation_space = gymnasium.spaces.Box(0, 1, self.game.state_shape(), np.uint8)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        super().reset(seed=seed)
-        if seed is not None:
-            self.game.seed(seed)
-        self.game.reset()
-        return self._state(), {}
-
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        reward, terminated = self.game.act(self.minimal_actions[action])
-        return self._state(), float(reward), bool(terminated), False, {}
-
-    def _state(self) -> np.ndarray:
-        return self.game.state().astype(np.uint8)
 
 
 def network(state_shape: tuple[int, ...], n_outputs: int) -> Any:
@@ -170,10 +135,11 @@ def table(runs: list[Run]) -> str:
     """A row for each game: interquartile means over the seeds, with intervals."""
     rows = ["| game | seeds | greedy return | 95% interval | bar | training return | fit (mean) |",
             "|---|---|---|---|---|---|---|"]  # fmt: skip
-    for game, bar in BARS.items():
+    for game in GAMES:
         own = [run for run in runs if run.game == game]
         if not own:
             continue
+        bar = BARS.get(own[0].n_steps, {}).get(game, "-")
         scores = [run.score for run in own]
         low, high = stratified_bootstrap(scores) if len(own) > 1 else (np.nan, np.nan)
         training, seconds = (np.mean([getattr(r, n) for r in own]) for n in ("training", "seconds"))
@@ -193,8 +159,8 @@ def setup(folder: Path) -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--setup", action="store_true", help="only install MinAtar")
-    parser.add_argument("--games", nargs="+", choices=BARS, default=list(BARS), metavar="GAME",
-                        help=f"only these games: {', '.join(BARS)}")  # fmt: skip
+    parser.add_argument("--games", nargs="+", choices=GAMES, default=GAMES, metavar="GAME",
+                        help=f"only these games: {', '.join(GAMES)}")  # fmt: skip
     parser.add_argument("--seeds", type=at_least_one, default=5, metavar="N",
                         help="seeds 0 to N - 1 (default: 5)")  # fmt: skip
     parser.add_argument("--first-seed", type=int, default=0, metavar="SEED")
