@@ -1,5 +1,6 @@
 """QLearningAgent: the four interfaces behind scikit-learn's fit, predict and score."""
 
+import os
 import warnings
 from collections.abc import Sequence
 from copy import copy
@@ -440,6 +441,51 @@ class QLearningAgent(CallbackSupportMixin, BaseEstimator):
             for opened in (environment, None if original is env else original):
                 if opened is not None:
                     opened.close()
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the network for programs without this library: as ONNX, LiteRT or SavedModel.
+
+        The exported function takes states, as `predict` does, and returns their action values:
+        those of `decision_function`, up to rounding. The scale of the states is part of it.
+        `predict` chooses ``classes_[k]``, where k is the index of the highest value.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to write. The suffix says the format: ``.onnx`` for ONNX (it needs
+            ``pip install 'skrl-toolkit[export]'``), ``.tflite`` for LiteRT, and none for the
+            folder of a TensorFlow SavedModel, whose endpoint is ``serve``. What is there is
+            replaced.
+
+        Raises
+        ------
+        NotFittedError
+            If the agent is not fitted.
+        TypeError
+            If its Q function is not a network.
+        ValueError
+            If the suffix is another one, the folder of the file does not exist, or a package is
+            missing.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from skrl import QLearningAgent
+        >>> agent = QLearningAgent(n_steps=2_000, n_evaluations=0, random_state=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     agent.fit("CartPole-v1").export(Path(folder, "pole.tflite"))
+        ...     print([file.name for file in Path(folder).iterdir()])
+        ['pole.tflite']
+        """
+        check_is_fitted(self, "qfunction_")
+        export = getattr(self.qfunction_, "export", None)
+        if export is None:
+            raise TypeError(
+                f"Only networks can be exported, such as DQN, got {self.qfunction_!r:.80}. Use "
+                "skrl.save to save any agent."
+            )
+        export(path)
 
     def _to_batch(self, observations: Any) -> tuple[States, bool]:
         """Translate one observation or a batch into states; tell whether it was one."""

@@ -178,7 +178,7 @@ class Learner:
         return values
 
     def _evaluate(self, weights: Any, other: Any, states: Any, shift: Any, factor: Any) -> Any:
-        inputs = self._encode(states, shift, factor)
+        inputs = self.encode(states, shift, factor)
         return self.objective.values_of(self.model.stateless_call(weights, other, inputs)[0])
 
     def learn(
@@ -284,7 +284,7 @@ class Learner:
         encoded = {}
         if not self._is_one_by_one:
             for name in ("states", "next_states") if has_next else ("states",):
-                encoded[name] = self._encode(columns[name], shifts, factors)
+                encoded[name] = self.encode(columns[name], shifts, factors)
         all_outputs = None
         if not has_next:
             # All discounts are 0: what the networks say about the next states does not count.
@@ -299,7 +299,7 @@ class Learner:
             if encoded:
                 return encoded[name][k]
             k_scale = k if self.encoder.standardizes else 0
-            return self._encode(columns[name][k], shifts[k_scale], factors[k_scale])
+            return self.encode(columns[name][k], shifts[k_scale], factors[k_scale])
 
         self._assign([*weights, *other, *optimizer])
 
@@ -372,7 +372,7 @@ class Learner:
             for old, new in zip(target, map(tf.convert_to_tensor, online), strict=True)
         ]
 
-    def _encode(self, states: Any, shift: Any, factor: Any) -> Any:
+    def encode(self, states: Any, shift: Any, factor: Any) -> Any:
         """`StateEncoder` in TensorFlow, over any number of batch axes."""
         categories = self.encoder.n_categories
         if categories is None:

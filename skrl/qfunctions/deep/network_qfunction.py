@@ -247,6 +247,21 @@ class NetworkQFunction(QFunction):
         check_is_built(self)
         return self._state.n_updates
 
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the network for other programs; see `skrl.QLearningAgent.export`."""
+        from skrl.qfunctions.deep.export import export  # needs Keras
+
+        check_is_built(self)
+        model = self._build_model(np.random.default_rng(0))
+        variables = [*model.trainable_variables, *model.non_trainable_variables]
+        for variable, array in zip(
+            variables, [*self._state.weights, *self._state.other], strict=True
+        ):
+            variable.assign(array)
+        shift, factor = self._encoder.scale(self._state.moments)
+        encode = partial(self._learner().encode, shift=shift, factor=factor)
+        export(encode, model, self.values_of, self.state_space_, path)
+
     # ---- how it is done ------------------------------------------------------------------------
 
     def _learn(self, state: LearnerState, transitions: Transitions) -> Learned:
