@@ -277,7 +277,8 @@ class NetworkQFunction(QFunction):
     def _finish(self, transitions: Transitions, learned: Learned) -> Float[np.ndarray, "*batch"]:
         """Let what was learned take effect, unless it is broken."""
         state, td_errors, losses = learned
-        if not np.isfinite(td_errors).all():
+        # The errors are those before each update, the weights those after the last one.
+        if not all(np.isfinite(array).all() for array in (td_errors, *state.weights)):
             raise ValueError(_why_not_finite(transitions))
         self._loss = float(losses.mean())
         self._adopt(state)
@@ -394,9 +395,11 @@ def _why_not_finite(transitions: Transitions) -> str:
                 f"The environment gave {name} that are NaN or infinite; they cannot be learned "
                 "from. Check its step() and reset()."
             )
+    largest = np.abs(transitions.rewards).max()
     return (
-        "Training diverged: the network's values became NaN or infinite. Lower learning_rate, or "
-        "raise target_update_interval. The weights are as they were before this rollout."
+        "Training diverged: errors or weights of the network became NaN or infinite. The weights "
+        "are as they were before this rollout. Lower learning_rate; lower tau, or raise "
+        f"target_update_interval; or scale the rewards to about 1 (here, up to {largest:.3g})."
     )
 
 

@@ -530,6 +530,19 @@ def test_nothing_is_lost_when_the_data_or_the_training_breaks():
     assert np.isfinite(wild.values(np.ones((1, 4), np.float32))).all()
 
 
+def test_weights_that_overflow_in_the_last_update_are_not_kept():
+    qfunction = DQN((16,), optimizer=plain_sgd, learning_rate=1e37, huber_delta=1e6)
+    qfunction.build(CARTPOLE, 2, random_state=0)
+    # The errors are those before the update: they are fine. (The first batch only sets the scale.)
+    transitions = make_transitions(np.random.default_rng(0), (2, 8))
+    transitions.rewards[:] = 1e5
+    weights = qfunction.weights_
+    with pytest.raises(ValueError, match=r"diverged.*weights.*scale the rewards.*up to 1e\+05"):
+        qfunction.update(transitions)
+    for a, b in zip(qfunction.weights_, weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def uncompilable(state_shape, n_actions):
     """XLA cannot compile a call back into Python."""
 
