@@ -178,7 +178,11 @@ class SingleBackend(Backend):
         states = self.states if self._states is None else self._states
         action = self.actions.translate_one(index)
         observation, reward, terminated, truncated, info = self.env.step(action)
-        if not math.isfinite(reward):
+        try:
+            is_finite = math.isfinite(reward)
+        except (TypeError, OverflowError):
+            is_finite = False
+        if not is_finite:
             raise_bad_reward(reward)
         rewards = np.empty(1)
         rewards[0] = reward
@@ -242,6 +246,6 @@ def derive_seeds(seed: int, n: int) -> list[int]:
 def raise_bad_reward(reward: Any) -> None:
     """Raise the error for a reward that is not finite."""
     raise ValueError(
-        f"The environment gave the reward {reward}; rewards must be finite numbers. Look into how "
-        "its step method computes the reward (a division by zero, a logarithm of zero?)."
+        f"The environment gave the reward {reward!r:.80}; rewards must be finite numbers. Look into "
+        "how its step method computes the reward (a division by zero, a logarithm of zero?)."
     )

@@ -280,6 +280,7 @@ def to_states(
         is_right = is_single or (len(shape) > 0 and shape[1:] == expected)
         if is_right:
             m = 1 if is_single else shape[0]
+            _check_numbers(observations)
             states = StateTranslator(space, m).translate(observations)
     except (IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(
@@ -305,6 +306,16 @@ def _is_from_reset(space: gymnasium.Space[Any], observations: Any) -> bool:
     is_pair = isinstance(space, spaces.Tuple) and len(space) == 2
     has_dict = is_pair and isinstance(space[1], spaces.Dict)  # type: ignore[index]
     return isinstance(observations[1], dict) and not has_dict
+
+
+def _check_numbers(observations: Any) -> None:
+    """Raise a TypeError unless nested observations consist of real numbers."""
+    if isinstance(observations, dict | tuple):
+        parts = observations.values() if isinstance(observations, dict) else observations
+        for part in parts:
+            _check_numbers(part)
+    elif (kind := np.asarray(observations).dtype).kind not in "biuf":
+        raise TypeError(f"They are not real numbers, but of the type {kind}.")
 
 
 def _check_counted(

@@ -88,7 +88,7 @@ class StateEncoder:
         """
         n, sums, squares = np.array([moments.n]), moments.sums[None], moments.squares[None]
         shifts, factors = self._scales(n, sums, squares)
-        return shifts[0], factors[0]
+        return shifts[0, ...], factors[0, ...]  # arrays, also for states that are one number
 
     def observe(
         self, moments: Moments, states: Shaped[np.ndarray, "K B ..."]
