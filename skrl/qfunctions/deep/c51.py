@@ -1,6 +1,7 @@
 """Categorical DQN: the distribution of the return over fixed values."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from skrl.qfunctions.deep.dqn import DQN
@@ -9,6 +10,7 @@ from skrl.qfunctions.deep.operations import duel, pick
 from skrl.qfunctions.deep.tensorflow import tf
 
 
+@dataclass(eq=False, repr=False)
 class C51(DQN):
     """Categorical DQN: for every action, the probabilities of N possible returns.
 
@@ -60,44 +62,13 @@ class C51(DQN):
     (5, 2)
     """
 
-    huber_delta = 1.0  # of the loss of DQN, which is not used
-
-    def __init__(
-        self,
-        n_atoms: int = 51,
-        v_min: float = -10.0,
-        v_max: float = 10.0,
-        *,
-        hidden_layer_sizes: tuple[int, ...] | int = (128, 128),
-        activation: str = "relu",
-        network: Callable[[tuple[int, ...], int], Any] | None = None,
-        learning_rate: float = 1e-3,
-        learning_rate_decay: float = 1e-4,
-        optimizer: str | Callable[[float], Any] = "adam",
-        target_update_interval: int = 1,
-        tau: float = 0.015,
-        double: bool = True,
-        dueling: bool = False,
-        munchausen: float = 0.0,
-        scale_states: bool = True,
-        layer_norm: bool = False,
-    ) -> None:
-        self.n_atoms = n_atoms
-        self.v_min = v_min
-        self.v_max = v_max
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.network = network
-        self.learning_rate = learning_rate
-        self.learning_rate_decay = learning_rate_decay
-        self.optimizer = optimizer
-        self.target_update_interval = target_update_interval
-        self.tau = tau
-        self.double = double
-        self.dueling = dueling
-        self.munchausen = munchausen
-        self.scale_states = scale_states
-        self.layer_norm = layer_norm
+    n_atoms: int = 51
+    v_min: float = -10.0
+    v_max: float = 10.0
+    huber_delta: float = field(default=1.0, init=False)  # of the loss of DQN, which is not used
+    hidden_layer_sizes: tuple[int, ...] | int = field(default=(128, 128), kw_only=True)
+    activation: str = field(default="relu", kw_only=True)
+    network: Callable[[tuple[int, ...], int], Any] | None = field(default=None, kw_only=True)
 
     def n_outputs(self, n_actions: int) -> int:
         """How many outputs the network has: N for every action, and N more if dueling."""

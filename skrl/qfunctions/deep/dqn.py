@@ -1,6 +1,7 @@
 """The deep Q-network: action values from a neural network."""
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from skrl.qfunctions.deep.tensorflow import tf
 TEMPERATURE, LEAST_LOG_PROBABILITY = 0.03, -1.0
 
 
+@dataclass(eq=False, repr=False)
 class DQN(NetworkQFunction):
     """Deep Q-network: a neural network that gives one value per action.
 
@@ -101,38 +103,21 @@ class DQN(NetworkQFunction):
     (5, 2)
     """
 
-    def __init__(
-        self,
-        hidden_layer_sizes: tuple[int, ...] | int = (128, 128),
-        activation: str = "relu",
-        network: Callable[[tuple[int, ...], int], Any] | None = None,
-        *,
-        learning_rate: float = 1e-3,
-        learning_rate_decay: float = 1e-4,
-        optimizer: str | Callable[[float], Any] = "adam",
-        target_update_interval: int = 1,
-        tau: float = 0.015,
-        double: bool = True,
-        dueling: bool = False,
-        munchausen: float = 0.0,
-        huber_delta: float = 1.0,
-        scale_states: bool = True,
-        layer_norm: bool = False,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.network = network
-        self.learning_rate = learning_rate
-        self.learning_rate_decay = learning_rate_decay
-        self.optimizer = optimizer
-        self.target_update_interval = target_update_interval
-        self.tau = tau
-        self.double = double
-        self.dueling = dueling
-        self.munchausen = munchausen
-        self.huber_delta = huber_delta
-        self.scale_states = scale_states
-        self.layer_norm = layer_norm
+    hidden_layer_sizes: tuple[int, ...] | int = (128, 128)
+    activation: str = "relu"
+    network: Callable[[tuple[int, ...], int], Any] | None = None
+    _: KW_ONLY
+    learning_rate: float = 1e-3
+    learning_rate_decay: float = 1e-4
+    optimizer: str | Callable[[float], Any] = "adam"
+    target_update_interval: int = 1
+    tau: float = 0.015
+    double: bool = True
+    dueling: bool = False
+    munchausen: float = 0.0
+    huber_delta: float = 1.0
+    scale_states: bool = True
+    layer_norm: bool = False
 
     def n_outputs(self, n_actions: int) -> int:
         """How many outputs the network has: one per action, and V(s) if dueling."""

@@ -1,6 +1,7 @@
 """Quantile regression: learn how the return is distributed, not only its mean."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from skrl.qfunctions.deep.dqn import DQN
@@ -9,6 +10,7 @@ from skrl.qfunctions.deep.operations import duel, huber, pick
 from skrl.qfunctions.deep.tensorflow import tf
 
 
+@dataclass(eq=False, repr=False)
 class QRDQN(DQN):
     """Quantile-regression DQN: N quantiles of the return for every action.
 
@@ -54,42 +56,10 @@ class QRDQN(DQN):
     (5, 2)
     """
 
-    def __init__(
-        self,
-        n_quantiles: int = 50,
-        *,
-        hidden_layer_sizes: tuple[int, ...] | int = (128, 128),
-        activation: str = "relu",
-        network: Callable[[tuple[int, ...], int], Any] | None = None,
-        learning_rate: float = 1e-3,
-        learning_rate_decay: float = 1e-4,
-        optimizer: str | Callable[[float], Any] = "adam",
-        target_update_interval: int = 1,
-        tau: float = 0.015,
-        double: bool = True,
-        dueling: bool = False,
-        munchausen: float = 0.0,
-        huber_delta: float = 1.0,
-        scale_states: bool = True,
-        layer_norm: bool = False,
-    ) -> None:
-        super().__init__(
-            hidden_layer_sizes,
-            activation,
-            network,
-            learning_rate=learning_rate,
-            learning_rate_decay=learning_rate_decay,
-            optimizer=optimizer,
-            target_update_interval=target_update_interval,
-            tau=tau,
-            double=double,
-            dueling=dueling,
-            munchausen=munchausen,
-            huber_delta=huber_delta,
-            scale_states=scale_states,
-            layer_norm=layer_norm,
-        )
-        self.n_quantiles = n_quantiles
+    n_quantiles: int = 50
+    hidden_layer_sizes: tuple[int, ...] | int = field(default=(128, 128), kw_only=True)
+    activation: str = field(default="relu", kw_only=True)
+    network: Callable[[tuple[int, ...], int], Any] | None = field(default=None, kw_only=True)
 
     def n_outputs(self, n_actions: int) -> int:
         """How many outputs the network has: N for every action, and N more if dueling."""
