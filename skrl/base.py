@@ -27,7 +27,8 @@ To write your own part, subclass one of the interfaces and implement its abstrac
 
 - `Environment` takes actions and gives transitions (s, a, r, s');
 - `QFunction` estimates the action values Q(s, a) and learns them;
-- `Policy` chooses actions, given the values: exploration lives here and nowhere else;
+- `Policy` chooses actions, given the values: exploration lives here, unless the values that it is
+  given have noise (`QFunction.for_exploration`);
 - `Runner` runs the loop and decides which transitions are learned from, and when;
 - `Callback` watches a run.
 
@@ -261,6 +262,24 @@ class QFunction(BaseEstimator, ABC):
             One value per action. The next call may reuse the array: copy it to keep it.
         """
 
+    def for_exploration(self, rng: Generator) -> "QFunction":
+        """Give the action values that a policy looks at in a training run: by default, these.
+
+        A Q function that explores by noise on what it has learned gives a view of itself, whose
+        values have new noise at every look. The view follows all updates. Which actions are greedy
+        is then decided by the values without noise.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            The only source of randomness: the run's.
+
+        Returns
+        -------
+        QFunction
+        """
+        return self
+
     def encode(self, states: States) -> Float[np.ndarray, "m n_features"]:
         """Features of a batch of states, as input of a linear function or a network.
 
@@ -425,7 +444,33 @@ class Policy(BaseEstimator, ABC):
         return {}
 
 
-class MaskedQFunction(QFunction):
+class View(QFunction):
+    """A Q function as a policy sees it: something to look at, not to change.
+
+    A subclass says how its `values` differ from those of the Q function.
+
+    Parameters
+    ----------
+    qfunction : QFunction
+        What is viewed.
+    """
+
+    def __init__(self, qfunction: QFunction) -> None:
+        self.qfunction = qfunction
+        self.state_space_, self.n_actions_ = qfunction.state_space_, qfunction.n_actions_
+
+    def encode(self, states: States) -> Float[np.ndarray, "m n_features"]:
+        """Features of shape (m, n_features); see `QFunction.encode`."""
+        return self.qfunction.encode(states)
+
+    def build(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: a policy may look at action values, but not change what is learned."""
+        raise TypeError("A policy may look at action values, but not change what is learned.")
+
+    update = start_update = state = set_state = build
+
+
+class MaskedQFunction(View):
     """A view of a Q function, whose values are ``-inf`` where an action is not allowed.
 
     It computes the values of the same array of states once.
@@ -439,10 +484,9 @@ class MaskedQFunction(QFunction):
     """
 
     def __init__(self, qfunction: QFunction, action_masks: ActionMasks | None = None) -> None:
-        self.qfunction = qfunction
+        super().__init__(qfunction)
         self.action_masks = action_masks
         self._states = self._values = np.empty(0)
-        self.state_space_, self.n_actions_ = qfunction.state_space_, qfunction.n_actions_
 
     def values(self, states: States) -> Values:
         """Values of shape (m, n_actions); see `QFunction.values`."""
@@ -452,16 +496,6 @@ class MaskedQFunction(QFunction):
                 values = np.where(self.action_masks, values, -np.inf)
             self._states, self._values = states, values
         return self._values
-
-    def encode(self, states: States) -> Float[np.ndarray, "m n_features"]:
-        """Features of shape (m, n_features); see `QFunction.encode`."""
-        return self.qfunction.encode(states)
-
-    def build(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse: a policy may look at action values, but not change what is learned."""
-        raise TypeError("A policy may look at action values, but not change what is learned.")
-
-    update = start_update = state = set_state = build
 
 
 def mask_probabilities(probabilities: Probabilities, action_masks: ActionMasks) -> Probabilities:
@@ -812,6 +846,7 @@ class Runner(BaseEstimator, ABC):
         """
         environment, qfunction, policy, rng = run.environment, run.qfunction, run.policy, run.rng
         history, budget, schedule = run.history, run.budget, run.schedule
+        acting = qfunction.for_exploration(rng)
         begun: list[Callback] = []
         try:
             for callback in run.callbacks:
@@ -820,9 +855,10 @@ class Runner(BaseEstimator, ABC):
             while run.stop_reason is None:
                 rollout_end = min(history.n_steps + self.rollout_length, budget.last_step)
                 while history.n_steps < rollout_end and run.stop_reason is None:
-                    decision = policy.decide(
-                        environment.states, qfunction, run.progress, rng, environment.action_masks
-                    )
+                    states, masks = environment.states, environment.action_masks
+                    decision = policy.decide(states, acting, run.progress, rng, masks)
+                    if acting is not qfunction:
+                        decision = _judge(decision, MaskedQFunction(qfunction, masks), states)
                     transitions = environment.step(decision.actions)
                     transitions.is_greedy = decision.is_greedy
                     if transitions.env_ids is not None and decision.is_greedy is not None:
@@ -845,6 +881,13 @@ class Runner(BaseEstimator, ABC):
             self.end(run)
         finally:
             _end(begun, run)
+
+
+def _judge(decision: Decision, qfunction: QFunction, states: States) -> Decision:
+    """Say which actions are greedy by the Q function, whatever the policy looked at."""
+    values = qfunction.values(states)
+    chosen = values[np.arange(len(states)), decision.actions]
+    return Decision(decision.actions, chosen == values.max(axis=1))
 
 
 def _end(callbacks: Sequence[Callback], run: Run) -> None:

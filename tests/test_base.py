@@ -12,6 +12,7 @@ from skrl import (
     DoubleMemoizationQFunction,
     EpsilonGreedy,
     ExperienceReplay,
+    Greedy,
     GymEnvironment,
     LinearSchedule,
     MemoizationQFunction,
@@ -276,6 +277,12 @@ RESUMED = {
         DQN((16,)),
         EpsilonGreedy(),
         ExperienceReplay(PrioritizedBuffer(1000), learning_starts=256),
+    ),
+    "noise": (
+        "CartPole-v1",
+        DQN((16,), noisy=True),
+        Greedy(),
+        ExperienceReplay(learning_starts=256),
     ),
 }
 

@@ -59,7 +59,7 @@ DEEP_AGENT = QLearningAgent(
 # are worth a look. Of all other classes the instance without arguments is checked.
 INSTANCES = {
     ConstantSchedule: [ConstantSchedule(0.1)],
-    DQN: [DQN((8,))],
+    DQN: [DQN((8,)), DQN((8,), noisy=True)],
     EpsilonGreedy: [EpsilonGreedy(), EpsilonGreedy(0.3), EpsilonGreedy(LinearSchedule(0.8, 0.0))],
     CSVLogger: [CSVLogger("runs")],
     Evaluation: [Evaluation(GymEnvironment(RING), interval=100)],
@@ -111,8 +111,11 @@ EXPECTED_FAILED_CHECKS = {
             "check_start_update",
         ],
         DRAWS_VALUES,
-    )
+    ),
 }
+NOISY = dict.fromkeys(
+    ["check_td_errors_of_ended_episodes", "check_next_action_masks"], "TD errors have noise"
+)
 
 
 def shipped_classes():
@@ -153,7 +156,8 @@ def test_the_classes_are_found():
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: repr(part)[:60])
 def test_what_we_ship_keeps_its_contracts(part):
     checks = [check for interface, check in INTERFACES.items() if isinstance(part, interface)]
-    expected = EXPECTED_FAILED_CHECKS.get(type(part))
+    is_noisy = getattr(part, "noisy", False)
+    expected = NOISY if is_noisy else EXPECTED_FAILED_CHECKS.get(type(part))
     for check in checks:
         check(part, expected_failed_checks=expected)
     if not checks:

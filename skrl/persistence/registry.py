@@ -17,7 +17,7 @@ from skrl.qfunctions.deep.numpy_convolution import (
     ConvolutionalStack,
     NumpyConvolutionalNetwork,
 )
-from skrl.qfunctions.deep.numpy_network import DenseLayer, Norm, NumpyNetwork
+from skrl.qfunctions.deep.numpy_network import DenseLayer, Noise, Norm, NumpyNetwork
 from skrl.qfunctions.encoding import Moments, StateEncoder
 from skrl.training import Parts
 
@@ -27,7 +27,7 @@ OURS = (
     *(getattr(runners, name) for name in runners.__all__),
     *(QLearningAgent, Parts, History, Table),
     *(CSVLogger, Evaluation, LiveCurve, ProgressBar, TensorBoard, Memory, Race, Contender),
-    *(LearnerState, NumpyNetwork, DenseLayer, Norm, Moments, StateEncoder),
+    *(LearnerState, NumpyNetwork, DenseLayer, Noise, Norm, Moments, StateEncoder),
     *(NumpyConvolutionalNetwork, ConvolutionalStack, Convolution),
     *(networks.dense_network, networks.convolutional_network),
     *(images.nature_network, images.minatar_network, images.impala_network),

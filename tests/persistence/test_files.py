@@ -21,6 +21,7 @@ from skrl import (
     DoubleMemoizationQFunction,
     EpsilonGreedy,
     ExperienceReplay,
+    Greedy,
     LinearSchedule,
     MemoizationQFunction,
     PrioritizedBuffer,
@@ -71,8 +72,17 @@ def file(tmp_path_factory):
             ),
             "CartPole-v1",
         ),
+        (
+            QLearningAgent(
+                DQN((8,), noisy=True),
+                Greedy(),
+                ExperienceReplay(**REPLAY),
+                **SHORT,
+            ),
+            "CartPole-v1",
+        ),
     ],
-    ids=["table", "tuples", "masks", "dqn", "quantiles"],
+    ids=["table", "tuples", "masks", "dqn", "quantiles", "noise"],
 )
 def test_a_loaded_agent_acts_and_learns_on_like_the_saved_one(agent, env, tmp_path):
     agent.fit(env)

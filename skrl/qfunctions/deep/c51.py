@@ -44,13 +44,14 @@ class C51(DQN):
         See `DQN`. Dueling networks have N logits of V(s) and of every A(s, a).
     scale_states : bool, default=True
         See `DQN`.
-    layer_norm : bool, default=False
+    layer_norm, noisy : bool, default=False
         See `DQN`.
 
     Notes
     -----
     Values are not linear in the outputs of the network, so TensorFlow evaluates it: a decision
-    takes longer than that of a `DQN`.
+    takes longer than that of a `DQN`. If the network is `noisy`, environments side by side share
+    the noise of a decision; with NumPy, each has its own.
 
     Examples
     --------

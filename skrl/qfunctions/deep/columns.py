@@ -31,3 +31,19 @@ def fill_up(array: Shaped[np.ndarray, "K ..."], n_updates: int) -> np.ndarray:
     if len(array) == n_updates:
         return array
     return np.resize(array, (n_updates, *array.shape[1:]))
+
+
+def why_not_finite(transitions: Transitions) -> str:
+    """Tell whether the data or the learning is to blame for errors that are not finite."""
+    for name in ("states", "rewards", "next_states"):
+        if not np.isfinite(getattr(transitions, name)).all():
+            return (
+                f"The environment gave {name} that are NaN or infinite; they cannot be learned "
+                "from. Check its step() and reset()."
+            )
+    largest = np.abs(transitions.rewards).max()
+    return (
+        "Training diverged: errors or weights of the network became NaN or infinite. The weights "
+        "are as they were before this rollout. Lower learning_rate; lower tau, or raise "
+        f"target_update_interval; or scale the rewards to about 1 (here, up to {largest:.3g})."
+    )

@@ -79,6 +79,12 @@ class DQN(NetworkQFunction):
         Normalize the units of every hidden layer, before the activation, to mean 0 and variance 1
         over the layer (Ba et al., 2016, "Layer normalization"). This keeps the network stable
         without a target network, as in `ParallelQ`. Your own `network` ignores it.
+    noisy : bool, default=False
+        Explore by noise on the weights of all dense layers but the first (for images: of all dense
+        layers). The size of the noise is learned (Fortunato et al., 2018, "Noisy networks for
+        exploration"). The policy then needs no randomness: use ``policy=Greedy()``. Your own
+        `network` must have layers that draw noise in training, such as
+        `skrl.qfunctions.deep.layers.NoisyDense`.
 
     Attributes
     ----------
@@ -92,6 +98,10 @@ class DQN(NetworkQFunction):
     States other than images are one-hot encoded (Discrete, MultiDiscrete) or standardized (Box).
     `skrl.qfunctions.deep.network_qfunction.NetworkQFunction` evaluates the network without
     TensorFlow, and `skrl.qfunctions.deep.learner.Learner` makes many updates in a compiled call.
+
+    Noisy layers draw new noise for every decision of the policy, from the generator of the run; and
+    in every update, for the online and the target network separately, from seeds in the `state`.
+    `values` uses the means of the weights, and so do `predict` and evaluations.
 
     Examples
     --------
@@ -118,6 +128,7 @@ class DQN(NetworkQFunction):
     huber_delta: float = 1.0
     scale_states: bool = True
     layer_norm: bool = False
+    noisy: bool = False
 
     def n_outputs(self, n_actions: int) -> int:
         """How many outputs the network has: one per action, and V(s) if dueling."""

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from skrl.qfunctions.deep.tensorflow import keras, tf
 
 # With up to so many columns, sums are faster than XLA's matrix products.
@@ -41,3 +43,56 @@ def times_few_columns(x: Any, matrix: Any) -> tuple[Any, Any]:
         return d_x, d_matrix
 
     return x @ matrix, gradient
+
+
+class NoisyDense(keras.layers.Dense):
+    """A `keras.layers.Dense` with noise on its weights, whose size is learned.
+
+    New noise is drawn in every call with ``training=True``, the same for the whole batch. Other
+    calls compute with the means of the weights (Fortunato et al., 2018, "Noisy networks for
+    exploration", with factorised Gaussian noise).
+
+    The arguments are those of `keras.layers.Dense`. The seed of the `kernel_initializer` is also
+    that of the noise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skrl.qfunctions.deep.layers import NoisyDense
+    >>> layer, x = NoisyDense(2), np.ones((1, 64), np.float32)
+    >>> bool(np.array_equal(layer(x), layer(x)))
+    True
+    >>> bool(np.array_equal(layer(x, training=True), layer(x, training=True)))
+    False
+    """
+
+    sigma_0 = 0.5  # section 3.2
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        """Make the means mu and the sizes sigma of the weights."""
+        super().build(input_shape)
+        seed = getattr(self.kernel_initializer, "seed", None)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        # sigma = sigma_0 / sqrt(p)
+        sigma = keras.initializers.Constant(self.sigma_0 / np.sqrt(input_shape[-1]))
+        self.kernel_sigma = self.add_weight(self.kernel.shape, sigma, name="kernel_sigma")
+        if self.use_bias:
+            self.bias_sigma = self.add_weight(self.bias.shape, sigma, name="bias_sigma")
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Evaluate the layer on a tensor of shape (B, p)."""
+        kernel, bias = self.kernel.value, self.bias.value if self.use_bias else 0.0
+        if training:
+            f_in, f_out = self._draw(kernel.shape[0]), self._draw(self.units)
+            # w_ij = mu_ij + sigma_ij f(e_i) f(e_j), b_j = mu_j + sigma_j f(e_j)
+            kernel = kernel + self.kernel_sigma.value * (f_in[:, tf.newaxis] * f_out)
+            if self.use_bias:
+                bias = bias + self.bias_sigma.value * f_out
+        product = times_few_columns(inputs, kernel) if self.units <= FEW else inputs @ kernel
+        return self.activation(product + bias)
+
+    def _draw(self, n: int) -> Any:
+        """The factors f(e) of n inputs or outputs, with e from the normal distribution."""
+        e = keras.random.normal((n,), seed=self.seed_generator)
+        # f(e) = sgn(e) sqrt(|e|)
+        return tf.sign(e) * tf.sqrt(tf.abs(e))

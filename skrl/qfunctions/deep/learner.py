@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
+from numpy.random import Generator
 
 from skrl.qfunctions.deep.columns import fill_up, to_columns
 from skrl.qfunctions.deep.tensorflow import check_not_forked, tf
@@ -91,6 +92,7 @@ class Objective(Protocol):
 
     target_update_interval: int
     tau: float
+    is_random: bool
 
     def values_of(self, outputs: Any) -> Any:
         """Q(s, .) from the outputs of the network."""
@@ -170,16 +172,28 @@ class Learner:
         moments = self.encoder.no_moments()
         return LearnerState(weights, other, weights, other, self._fresh_optimizer, 0, moments)
 
-    def values(self, state: LearnerState, states: np.ndarray) -> np.ndarray:
-        """Evaluate the network on states of shape (m, *state_shape)."""
+    def values(
+        self, state: LearnerState, states: np.ndarray, rng: Generator | None = None
+    ) -> np.ndarray:
+        """Evaluate the network on states, with noise from a generator if one is given."""
         check_not_forked()
-        scale = self.encoder.scale(state.moments)
-        values: np.ndarray = self._forward(state.weights, state.other, states, *scale).numpy()
-        return values
+        scale, other = self.encoder.scale(state.moments), state.other
+        if rng is not None:
+            # The integers among the variables are seeds of stochastic layers.
+            other = [
+                x if x.dtype.kind == "f" else rng.integers(2**31, size=x.shape).astype(x.dtype)
+                for x in map(np.asarray, other)
+            ]
+        values = self._forward(state.weights, other, states, *scale, training=rng is not None)
+        array: np.ndarray = values.numpy()
+        return array
 
-    def _evaluate(self, weights: Any, other: Any, states: Any, shift: Any, factor: Any) -> Any:
+    def _evaluate(
+        self, weights: Any, other: Any, states: Any, shift: Any, factor: Any, training: bool
+    ) -> Any:
         inputs = self.encode(states, shift, factor)
-        return self.objective.values_of(self.model.stateless_call(weights, other, inputs)[0])
+        outputs = self.model.stateless_call(weights, other, inputs, training=training)[0]
+        return self.objective.values_of(outputs)
 
     def learn(
         self,
@@ -278,6 +292,7 @@ class Learner:
         """
         weights, other, target_weights, target_other, optimizer = state
         target = [*target_weights, *target_other]
+        is_random = self.objective.is_random
         shifts, factors = scale[0][:, None], scale[1][:, None]  # one for the B states of a batch
         K, B = columns["actions"].shape
         has_next = "next_states" in columns
@@ -286,10 +301,7 @@ class Learner:
             for name in ("states", "next_states") if has_next else ("states",):
                 encoded[name] = self.encode(columns[name], shifts, factors)
         all_outputs = None
-        if not has_next:
-            # All discounts are 0: what the networks say about the next states does not count.
-            all_outputs = tf.zeros((K, B, self.model.output_shape[-1]))
-        elif self.target_rests and encoded:
+        if has_next and self.target_rests and encoded and not is_random:
             # The target network does not change meanwhile: evaluate it once, for all K x B states.
             next_states = encoded["next_states"]
             flat_states = tf.reshape(next_states, (K * B, *next_states.shape[2:]))
@@ -307,16 +319,21 @@ class Learner:
             batch = Batch(**{n: columns[n][k] for n in Batch._fields if n in columns})
             states = inputs("states", k)
             next_states = inputs("next_states", k) if has_next else None
-            target_outputs = (
-                self._outputs(target, next_states) if all_outputs is None else all_outputs[k]
-            )
+            if all_outputs is not None:
+                target_outputs = all_outputs[k]
+            elif has_next:
+                target_outputs = self._outputs(target, next_states)
+            else:
+                # All discounts are 0: what the networks say about the next states does not count.
+                # XLA computes nothing here.
+                target_outputs = tf.zeros_like(self._outputs(target, states))
             batch = self.objective.prepare(
                 batch, target_outputs, lambda: self._outputs(target, states)
             )
             targets = self.objective.targets(
                 batch,
                 target_outputs,
-                lambda: self.model(next_states) if has_next else target_outputs,
+                lambda: self.model(next_states, training=is_random) if has_next else target_outputs,
             )
             n_earlier = n_before + (k - first)
             if self._has_rate:
@@ -352,8 +369,19 @@ class Learner:
 
     def _outputs(self, weights: Arrays, states: Any) -> Any:
         """Evaluate the network with other weights than those in its variables."""
-        n = len(self.model.trainable_variables)
-        return self.model.stateless_call(weights[:n], weights[n:], states)[0]
+        n, variables = len(self.model.trainable_variables), self.model.non_trainable_variables
+        # There is one sequence of seeds: the target network draws from that of the online network.
+        other = [
+            value if value.dtype.is_floating else variable.value
+            for value, variable in zip(weights[n:], variables, strict=True)
+        ]
+        outputs, other = self.model.stateless_call(
+            weights[:n], other, states, training=self.objective.is_random
+        )
+        for value, variable in zip(other, variables, strict=True):
+            if not value.dtype.is_floating:
+                variable.assign(value)
+        return outputs
 
     def _assign(self, values: Arrays) -> None:
         """Put the state into the variables, which are scratch memory of one call."""

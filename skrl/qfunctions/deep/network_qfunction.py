@@ -3,7 +3,6 @@
 import os
 from abc import abstractmethod
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Self
 
@@ -13,8 +12,10 @@ from jaxtyping import Float, Float32
 from numpy.random import Generator
 from sklearn.base import clone
 
-from skrl.base import Defaults, QFunction, State, States, Transitions, Values
+from skrl.base import Defaults, QFunction, State, States, Transitions, Values, View
 from skrl.qfunctions._checks import check_is_built, check_names
+from skrl.qfunctions.deep.background import background
+from skrl.qfunctions.deep.columns import why_not_finite
 from skrl.qfunctions.deep.learner import (
     Batch,
     Learner,
@@ -67,8 +68,14 @@ class NetworkQFunction(QFunction):
     tau: float
     scale_states: bool
     layer_norm: bool
+    noisy: bool
 
     defaults = Defaults("SegmentedEpsilonGreedy", "ExperienceReplay", n_steps=50_000)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the outputs are random in learning, also those of the target network."""
+        return self.noisy
 
     # ---- what a subclass says ------------------------------------------------------------------
 
@@ -168,10 +175,18 @@ class NetworkQFunction(QFunction):
 
     def values(self, states: States) -> Values:
         """Evaluate the network on states of shape (m, *state_shape)."""
+        return self._values(states)
+
+    def for_exploration(self, rng: Generator) -> QFunction:
+        """Give what a policy acts on: a view with noise on the weights, if they are `noisy`."""
+        return _WithNoise(self, rng) if self.noisy else self
+
+    def _values(self, states: States, rng: Generator | None = None) -> Values:
+        """Evaluate the network, with noise from a generator if one is given."""
         try:
             if self._numpy_network is not None:
-                return self._numpy_network(states)
-            return self._learner().values(self._state, states)
+                return self._numpy_network(states, rng)
+            return self._learner().values(self._state, states, rng)
         except AttributeError:
             check_is_built(self)
             raise
@@ -199,7 +214,7 @@ class NetworkQFunction(QFunction):
             return super().start_update(transitions)  # do not bypass a subclass
         check_is_built(self)
         began_with = self._state
-        learning = _background().submit(self._learn, began_with, transitions)
+        learning = background().submit(self._learn, began_with, transitions)
 
         def finish() -> Float[np.ndarray, "*batch"]:
             if self._state is not began_with:  # `set_state` came in between
@@ -279,7 +294,7 @@ class NetworkQFunction(QFunction):
         state, td_errors, losses = learned
         # The errors are those before each update, the weights those after the last one.
         if not all(np.isfinite(array).all() for array in (td_errors, *state.weights)):
-            raise ValueError(_why_not_finite(transitions))
+            raise ValueError(why_not_finite(transitions))
         self._loss = float(losses.mean())
         self._adopt(state)
         return td_errors.reshape(transitions.actions.shape)
@@ -324,15 +339,22 @@ class NetworkQFunction(QFunction):
 
     def _build_model(self, rng: Generator) -> Any:
         """Build the Keras network, the same one for the same generator."""
+        options: dict[str, Any] = {"layer_norm": self.layer_norm, "noisy": self.noisy}
         builder: Builder = self.network or partial(
             dense_network,
             hidden_layer_sizes=self._layer_sizes(),
             activation=self.activation,
-            layer_norm=self.layer_norm,
+            **options,
         )
         if self.network is None and _is_image(self.state_space_):
-            builder = partial(convolutional_network, layer_norm=self.layer_norm)
-        return build(builder, self._encoder.shape, self.n_outputs(self.n_actions_), rng)
+            builder = partial(convolutional_network, **options)
+        model = build(builder, self._encoder.shape, self.n_outputs(self.n_actions_), rng)
+        if self.noisy and not any("int" in seed.dtype for seed in model.non_trainable_variables):
+            raise ValueError(
+                f"noisy=True, but the network that {builder!r} builds has no layer that draws "
+                "noise. Let it use skrl.qfunctions.deep.layers.NoisyDense for its last layers."
+            )
+        return model
 
     def _find_output_matrix(self) -> Float32[np.ndarray, "n_outputs n_actions"] | None:
         """What turns outputs into values: a matrix, or None for the outputs as such.
@@ -380,36 +402,22 @@ class NetworkQFunction(QFunction):
         return state
 
 
+class _WithNoise(View):
+    """A network whose values have new noise at every look."""
+
+    qfunction: NetworkQFunction
+
+    def __init__(self, qfunction: NetworkQFunction, rng: Generator) -> None:
+        super().__init__(qfunction)
+        self.rng = rng
+
+    def values(self, states: States) -> Values:
+        """Values of shape (m, n_actions); see `QFunction.values`."""
+        return self.qfunction._values(states, self.rng)
+
+
 def _is_image(space: gymnasium.Space[Any]) -> bool:
     """Whether states are pictures: uint8 with two or three axes, or three axes of any dtype."""
     if not isinstance(space, gymnasium.spaces.Box):
         return False
     return len(space.shape) == 3 or (len(space.shape) == 2 and space.dtype == np.uint8)
-
-
-def _why_not_finite(transitions: Transitions) -> str:
-    """Tell whether the data or the learning is to blame."""
-    for name in ("states", "rewards", "next_states"):
-        if not np.isfinite(getattr(transitions, name)).all():
-            return (
-                f"The environment gave {name} that are NaN or infinite; they cannot be learned "
-                "from. Check its step() and reset()."
-            )
-    largest = np.abs(transitions.rewards).max()
-    return (
-        "Training diverged: errors or weights of the network became NaN or infinite. The weights "
-        "are as they were before this rollout. Lower learning_rate; lower tau, or raise "
-        f"target_update_interval; or scale the rewards to about 1 (here, up to {largest:.3g})."
-    )
-
-
-# What learns while the main thread acts, in this process: a forked process has no threads. One
-# thread is enough: TensorFlow has its own.
-_executors: dict[int, ThreadPoolExecutor] = {}
-
-
-def _background() -> ThreadPoolExecutor:
-    process = os.getpid()
-    if process not in _executors:
-        _executors[process] = ThreadPoolExecutor(1, thread_name_prefix="skrl-learning")
-    return _executors[process]

@@ -124,6 +124,7 @@ def dense_network(
     activation: str = "relu",
     seed: int | None = None,
     layer_norm: bool = False,
+    noisy: bool = False,
 ) -> Any:
     """Build a fully connected network.
 
@@ -141,6 +142,9 @@ def dense_network(
         Of the first weights.
     layer_norm : bool, default=False
         Normalize the units of every hidden layer, before the activation.
+    noisy : bool, default=False
+        Make all dense layers but the first noisy, and a single one as well; see
+        `skrl.qfunctions.deep.layers.NoisyDense`.
 
     Returns
     -------
@@ -152,17 +156,19 @@ def dense_network(
     >>> dense_network((4,), 2).output_shape
     (None, 2)
     """
-    from skrl.qfunctions.deep.layers import FEW, FewOutputs  # needs Keras to be loaded
+    from skrl.qfunctions.deep.layers import FEW, FewOutputs, NoisyDense  # needs Keras to be loaded
 
     first_weights = initializers(seed)
 
     layers = [keras.layers.Input(state_shape)]
     if len(state_shape) != 1:
         layers.append(keras.layers.Flatten())
-    for size in hidden_layer_sizes:
-        dense = keras.layers.Dense(size, kernel_initializer=next(first_weights))
+    for i, size in enumerate(hidden_layer_sizes):
+        kind = NoisyDense if noisy and i > 0 else keras.layers.Dense
+        dense = kind(size, kernel_initializer=next(first_weights))
         layers += _activated(dense, activation, layer_norm)
-    output = FewOutputs if n_outputs <= FEW else keras.layers.Dense
+    plain = FewOutputs if n_outputs <= FEW else keras.layers.Dense
+    output = NoisyDense if noisy else plain
     return keras.Sequential([*layers, output(n_outputs, kernel_initializer=next(first_weights))])
 
 
@@ -189,6 +195,7 @@ def convolutional_network(
     channels: str | None = None,
     seed: int | None = None,
     layer_norm: bool = False,
+    noisy: bool = False,
 ) -> Any:
     """Build a small convolutional network for images.
 
@@ -208,6 +215,8 @@ def convolutional_network(
         Of the first weights.
     layer_norm : bool, default=False
         Normalize the units of every hidden layer, before the activation.
+    noisy : bool, default=False
+        Make the dense layers noisy; see `skrl.qfunctions.deep.layers.NoisyDense`.
 
     Returns
     -------
@@ -224,6 +233,8 @@ def convolutional_network(
     >>> convolutional_network((84, 84, 4), 6).output_shape
     (None, 6)
     """
+    from skrl.qfunctions.deep.layers import NoisyDense  # needs Keras to be loaded
+
     layers, (height, width) = image_layers(state_shape, channels)
     first_weights = initializers(seed)
     # Large images are halved quickly, small ones keep their pixels.
@@ -231,13 +242,14 @@ def convolutional_network(
     convolution = partial(keras.layers.Conv2D, padding="same")
     first = convolution(16, kernel, stride, kernel_initializer=next(first_weights))
     second = convolution(32, 4, 2, kernel_initializer=next(first_weights))
-    dense = keras.layers.Dense(256, kernel_initializer=next(first_weights))
+    kind = NoisyDense if noisy else keras.layers.Dense
+    dense = kind(256, kernel_initializer=next(first_weights))
     layers += [
         *_activated(first, "relu", layer_norm),
         *_activated(second, "relu", layer_norm),
         keras.layers.Flatten(),
         *_activated(dense, "relu", layer_norm),
-        keras.layers.Dense(n_outputs, kernel_initializer=next(first_weights)),
+        kind(n_outputs, kernel_initializer=next(first_weights)),
     ]
     return keras.Sequential(layers)
 

@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 from jaxtyping import Float32, Shaped
 from numpy.lib.stride_tricks import as_strided
+from numpy.random import Generator
 
 from skrl.qfunctions.deep.numpy_network import (
     STAYS_ONE,
@@ -101,6 +102,7 @@ class NumpyConvolutionalNetwork:
         ----------
         weights : list of ndarray
             The kernels of convolutions have the shape (m, n, C, F), the others (n_in, n_out).
+            The list goes on as that of a `NumpyNetwork`.
         moments : Moments
             They decide on the scale of the states.
         """
@@ -128,14 +130,20 @@ class NumpyConvolutionalNetwork:
                 # The mean over the channels is subtracted from the weights.
                 matrix -= matrix.mean(axis=1, keepdims=True)
 
-    def __call__(self, states: Shaped[np.ndarray, "m ..."]) -> Float32[np.ndarray, "m n_actions"]:
-        """Action values of a batch of states, in memory that the next call may reuse."""
+    def __call__(
+        self, states: Shaped[np.ndarray, "m ..."], rng: Generator | None = None
+    ) -> Float32[np.ndarray, "m n_actions"]:
+        """Action values of a batch of states; see `NumpyNetwork`."""
         if len(states) <= N_AT_ONCE:
-            return self._evaluate(states)
+            return self._evaluate(states, rng)
         parts = range(0, len(states), N_AT_ONCE)
-        return np.concatenate([self._evaluate(states[i : i + N_AT_ONCE]).copy() for i in parts])
+        return np.concatenate(
+            [self._evaluate(states[i : i + N_AT_ONCE], rng).copy() for i in parts]
+        )
 
-    def _evaluate(self, states: Shaped[np.ndarray, "m ..."]) -> Float32[np.ndarray, "m n_actions"]:
+    def _evaluate(
+        self, states: Shaped[np.ndarray, "m ..."], rng: Generator | None
+    ) -> Float32[np.ndarray, "m n_actions"]:
         m = len(states)
         if self._scale is not None:
             shift, factor = self._scale
@@ -160,7 +168,7 @@ class NumpyConvolutionalNetwork:
                 np.tanh(shaped, out=target)
             else:
                 target[...] = shaped
-        return self._dense(self._features)
+        return self._dense(self._features, rng)
 
     @property
     def _state_shape(self) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Shaped
+from numpy.random import Generator
 
 from skrl.qfunctions.deep.tensorflow import keras
 from skrl.qfunctions.encoding import Moments, StateEncoder
@@ -22,10 +23,13 @@ class DenseLayer(NamedTuple):
         Its activation function.
     norm_epsilon : float or None
         If its units are normalized before the activation: what is added to their variance.
+    is_noisy : bool
+        Whether its weights have noise, whose sizes follow them in the list of weights.
     """
 
     activation: str
     norm_epsilon: float | None = None
+    is_noisy: bool = False
 
 
 class NumpyNetwork:
@@ -59,7 +63,8 @@ class NumpyNetwork:
     def load(self, weights: list[np.ndarray], moments: Moments) -> None:
         """Use these weights: a kernel (n_in, n_out) and a bias (n_out,) for every layer.
 
-        A normalized layer has gamma (n_out,) and beta (n_out,) besides.
+        A noisy layer also has the sizes of the noise of both, and a normalized one has gamma
+        (n_out,) and beta (n_out,).
 
         Parameters
         ----------
@@ -69,13 +74,17 @@ class NumpyNetwork:
             They decide on the scale of the states.
         """
         remaining = iter(weights)
-        kernels, biases, self._norms = [], [], []
+        kernels, biases, self._noises, self._norms = [], [], [], []
         for layer in self.layers:
             kernels.append(next(remaining))
             biases.append(next(remaining))
-            norm = None
+            noise = norm = None
+            if layer.is_noisy:
+                sizes = np.vstack([next(remaining), next(remaining)])
+                noise = Noise(sizes, is_centered=layer.norm_epsilon is not None)
             if layer.norm_epsilon is not None:
                 norm = Norm(next(remaining), next(remaining), layer.norm_epsilon)
+            self._noises.append(noise)
             self._norms.append(norm)
         if self.encoder.n_categories is None:
             # ((s - shift) * factor) @ W + b  =  s @ (factor * W) + (b - (shift * factor) @ W)
@@ -88,6 +97,8 @@ class NumpyNetwork:
                 kernels[-1] @ self.output_matrix,
                 biases[-1] @ self.output_matrix,
             )
+            if (noise := self._noises[-1]) is not None:
+                self._noises[-1] = noise._replace(output_matrix=self.output_matrix)
         for i, norm in enumerate(self._norms):
             if norm is not None:
                 # The mean over the units, x W 1 / n + b 1 / n, is subtracted from the weights.
@@ -100,8 +111,22 @@ class NumpyNetwork:
         self._matrices[-1] = np.ascontiguousarray(self._matrices[-1][:, :-1])  # values only
         self._m = 0
 
-    def __call__(self, states: Shaped[np.ndarray, "m ..."]) -> Float32[np.ndarray, "m n_actions"]:
-        """Action values of a batch of states, in memory that the next call reuses."""
+    def __call__(
+        self, states: Shaped[np.ndarray, "m ..."], rng: Generator | None = None
+    ) -> Float32[np.ndarray, "m n_actions"]:
+        """Action values of a batch of states, in memory that the next call reuses.
+
+        Parameters
+        ----------
+        states : ndarray of shape (m, *state_shape)
+            The states.
+        rng : numpy.random.Generator or None
+            Draws noise for noisy layers, for each state. None computes with the means.
+
+        Returns
+        -------
+        ndarray of shape (m, n_actions), dtype float32
+        """
         m = len(states)
         if m != self._m:
             self._allocate(m)
@@ -109,8 +134,10 @@ class NumpyNetwork:
             states = self.encoder.encode(states)
         self._states[...] = states
         x = self._inputs
-        for matrix, norm, activation, zeros, out in self._memory:
+        for matrix, noise, norm, activation, zeros, out in self._memory:
             x.dot(matrix, out)  # the method takes less time than np.dot
+            if noise is not None and rng is not None:
+                noise.add_to(out, x, rng)
             if norm is not None:
                 norm.apply(out[:, :-1])
             if activation == "relu":
@@ -131,10 +158,48 @@ class NumpyNetwork:
         self._inputs = np.ones((m, len(self._matrices[0])), np.float32)
         self._states = self._inputs[:, :-1].reshape(m, *self.encoder.shape)  # a view
         self._memory = []
-        for matrix, norm, layer in zip(self._matrices, self._norms, self.layers, strict=True):
+        for matrix, noise, norm, layer in zip(
+            self._matrices, self._noises, self._norms, self.layers, strict=True
+        ):
             # A comparison with an array of zeros is faster than one with the number.
             zeros, out = np.zeros((2, m, matrix.shape[1]), np.float32)
-            self._memory.append((matrix, norm, layer.activation, zeros, out))
+            self._memory.append((matrix, noise, norm, layer.activation, zeros, out))
+
+
+class Noise(NamedTuple):
+    """Noise on the weights of a layer; see `skrl.qfunctions.deep.layers.NoisyDense`.
+
+    Parameters
+    ----------
+    sizes : ndarray of shape (n_in, n_out)
+        sigma of the kernel, and in the last row of the bias.
+    is_centered : bool
+        Whether the mean over the outputs is subtracted from them.
+    output_matrix : ndarray of shape (n_out, n_actions) or None
+        What the outputs are multiplied by.
+    """
+
+    sizes: Float32[np.ndarray, "n_in n_out"]
+    is_centered: bool = False
+    output_matrix: Float32[np.ndarray, "n_out n_actions"] | None = None
+
+    def add_to(
+        self, out: Float32[np.ndarray, "m n"], x: Float32[np.ndarray, "m n_in"], rng: Generator
+    ) -> None:
+        """Add what new noise on the weights adds to the outputs of inputs x, for each of them."""
+        n_in, n_out = self.sizes.shape
+        e = rng.standard_normal((len(x), n_in + n_out), np.float32)
+        # f(e) = sgn(e) sqrt(|e|)
+        f = np.copysign(np.sqrt(np.abs(e)), e)
+        f_in, f_out = f[:, :n_in], f[:, n_in:]
+        f_in[:, -1] = 1.0  # of the bias
+        # sum_i x_i sigma_ij f(e_i) f(e_j) + sigma_j f(e_j)
+        noise = ((x * f_in) @ self.sizes) * f_out
+        if self.is_centered:
+            noise -= noise.mean(axis=1, keepdims=True)
+        if self.output_matrix is not None:
+            noise = noise @ self.output_matrix
+        out[:, : noise.shape[1]] += noise  # the unit that is always one has none
 
 
 class Norm(NamedTuple):
@@ -166,7 +231,9 @@ def _with_bias(
 
 def dense_layers(model: Any) -> list[DenseLayer] | None:
     """The layers of a Keras model that is a plain stack of dense layers, else None."""
-    return dense_layers_of(model.layers) if isinstance(model, keras.Sequential) else None
+    layers = dense_layers_of(model.layers) if isinstance(model, keras.Sequential) else None
+    # The scale of the states cannot be folded into a noisy layer.
+    return None if layers is None or layers[0].is_noisy else layers
 
 
 def dense_layers_of(keras_layers: list[Any]) -> list[DenseLayer] | None:
@@ -174,7 +241,10 @@ def dense_layers_of(keras_layers: list[Any]) -> list[DenseLayer] | None:
 
     Each may be followed by a `LayerNormalization`, and that by an `Activation`.
     """
-    from skrl.qfunctions.deep.layers import FewOutputs  # needs Keras to be loaded
+    from skrl.qfunctions.deep.layers import (  # needs Keras to be loaded
+        FewOutputs,
+        NoisyDense,
+    )
 
     layers: list[DenseLayer] = []
     for layer in keras_layers:
@@ -182,14 +252,15 @@ def dense_layers_of(keras_layers: list[Any]) -> list[DenseLayer] | None:
         is_first = not layers
         if kind in (keras.layers.InputLayer, keras.layers.Flatten) and is_first:
             continue
-        if kind in (keras.layers.Dense, FewOutputs) and layer.use_bias:
-            layers.append(DenseLayer(keras.activations.serialize(layer.activation)))
+        if kind in (keras.layers.Dense, FewOutputs, NoisyDense) and layer.use_bias:
+            activation = keras.activations.serialize(layer.activation)
+            layers.append(DenseLayer(activation, is_noisy=kind is NoisyDense))
             continue
         if is_first or layers[-1].activation != "linear":
             return None
         is_second = layers[-1].norm_epsilon is not None
         if kind is keras.layers.LayerNormalization and is_plain_norm(layer, 1) and not is_second:
-            layers[-1] = DenseLayer("linear", layer.epsilon)
+            layers[-1] = layers[-1]._replace(norm_epsilon=layer.epsilon)
         elif kind is keras.layers.Activation:
             layers[-1] = layers[-1]._replace(
                 activation=keras.activations.serialize(layer.activation)
@@ -197,7 +268,8 @@ def dense_layers_of(keras_layers: list[Any]) -> list[DenseLayer] | None:
         else:
             return None
     is_known = all(layer.activation in STAYS_ONE for layer in layers)
-    return layers if is_known and layers[-1:] == [DenseLayer("linear")] else None
+    is_linear = bool(layers) and layers[-1]._replace(is_noisy=False) == DenseLayer("linear")
+    return layers if is_known and is_linear else None
 
 
 def is_plain_norm(norm: Any, axis: int) -> bool:

@@ -43,7 +43,7 @@ class QRDQN(DQN):
         kappa: size of an error from which on the loss grows linearly, > 0.
     scale_states : bool, default=True
         See `DQN`.
-    layer_norm : bool, default=False
+    layer_norm, noisy : bool, default=False
         See `DQN`.
 
     Examples
