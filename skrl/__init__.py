@@ -18,6 +18,7 @@ from skrl.policies import (
 from skrl.qfunctions import (
     C51,
     DQN,
+    IQN,
     QRDQN,
     DoubleMemoizationQFunction,
     MemoizationQFunction,
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 __all__ = [
     "C51",
     "DQN",
+    "IQN",
     "QRDQN",
     "Buffer",
     "Callback",

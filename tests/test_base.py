@@ -9,6 +9,7 @@ from sklearn.base import clone
 
 from skrl import (
     DQN,
+    IQN,
     DoubleMemoizationQFunction,
     EpsilonGreedy,
     ExperienceReplay,
@@ -280,7 +281,7 @@ RESUMED = {
     ),
     "noise": (
         "CartPole-v1",
-        DQN((16,), noisy=True),
+        IQN(hidden_layer_sizes=(16,), noisy=True),
         Greedy(),
         ExperienceReplay(learning_starts=256),
     ),

@@ -15,6 +15,7 @@ import skrl
 from skrl import (
     C51,
     DQN,
+    IQN,
     QRDQN,
     ConstantSchedule,
     EpsilonGreedy,
@@ -84,6 +85,7 @@ INSTANCES = {
     QLearningAgent: [QLearningAgent(n_steps=100, n_evaluations=1), DEEP_AGENT],
     C51: [C51(31, -3.0, 3.0, hidden_layer_sizes=(16,), learning_rate=0.01)],
     QRDQN: [QRDQN(4, hidden_layer_sizes=(8,))],
+    IQN: [IQN(4, hidden_layer_sizes=(8,))],
     RegressorQFunction: [RegressorQFunction(SGDRegressor())],
 }
 
@@ -112,6 +114,7 @@ EXPECTED_FAILED_CHECKS = {
         ],
         DRAWS_VALUES,
     ),
+    IQN: {"check_next_action_masks": "after the first update, its levels are other ones"},
 }
 NOISY = dict.fromkeys(
     ["check_td_errors_of_ended_episodes", "check_next_action_masks"], "TD errors have noise"

@@ -19,7 +19,7 @@ AGENTS = [
         QRDQN(8, hidden_layer_sizes=(16,), dueling=True), runner=ExperienceReplay(PrioritizedBuffer()),
         n_steps=2_000, n_evaluations=1),
     QLearningAgent(
-        DQN((16,), noisy=True), Greedy(), n_steps=2_000, n_evaluations=1),
+        IQN(hidden_layer_sizes=(16,), noisy=True), Greedy(), n_steps=2_000, n_evaluations=1),
 ]
 
 def learn(agent, seed):

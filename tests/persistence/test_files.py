@@ -17,6 +17,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 import skrl
 from skrl import (
     DQN,
+    IQN,
     QRDQN,
     DoubleMemoizationQFunction,
     EpsilonGreedy,
@@ -74,7 +75,7 @@ def file(tmp_path_factory):
         ),
         (
             QLearningAgent(
-                DQN((8,), noisy=True),
+                IQN(4, hidden_layer_sizes=(8,), noisy=True),
                 Greedy(),
                 ExperienceReplay(**REPLAY),
                 **SHORT,

@@ -307,7 +307,11 @@ class NetworkQFunction(QFunction):
             is_dense = isinstance(self._layers, list)
             kind: Any = NumpyNetwork if is_dense else NumpyConvolutionalNetwork
             self._numpy_network = kind(self._layers, self._encoder, self._output_matrix)
-            self._numpy_network.load(self.weights_, state.moments)
+            self._numpy_network.load(self._acting_weights(), state.moments)
+
+    def _acting_weights(self) -> list[np.ndarray]:
+        """The weights of the layers that are evaluated with NumPy."""
+        return self.weights_
 
     def _learner(self, model: Any = None) -> Learner:
         """Find what is compiled for networks like this one; the first time, make it."""

@@ -243,11 +243,14 @@ def dense_layers_of(keras_layers: list[Any]) -> list[DenseLayer] | None:
     """
     from skrl.qfunctions.deep.layers import (  # needs Keras to be loaded
         FewOutputs,
+        ImplicitQuantiles,
         NoisyDense,
     )
 
     layers: list[DenseLayer] = []
     for layer in keras_layers:
+        if isinstance(layer, ImplicitQuantiles):
+            layer = layer.output_layer  # of the mean embedding
         kind = type(layer)
         is_first = not layers
         if kind in (keras.layers.InputLayer, keras.layers.Flatten) and is_first:

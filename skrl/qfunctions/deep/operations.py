@@ -2,7 +2,14 @@
 
 from typing import Any
 
+import numpy as np
+
 from skrl.qfunctions.deep.tensorflow import tf
+
+# Of implicit quantile networks: cosines per embedded level, and the levels at which the values of
+# actions are computed (Dabney et al., 2018, section 4; there, these levels are random).
+N_COSINES, N_MIDPOINTS = 64, 32
+MIDPOINTS = ((np.arange(N_MIDPOINTS) + 0.5) / N_MIDPOINTS).astype(np.float32)
 
 
 def pick(values: Any, actions: Any) -> Any:
@@ -22,6 +29,33 @@ def huber(errors: Any, delta: float) -> Any:
     size = tf.abs(errors)
     bounded = tf.minimum(size, delta)
     return bounded * (size - 0.5 * bounded)
+
+
+def quantile_huber(quantiles: Any, levels: Any, targets: Any, kappa: float) -> Any:
+    """The quantile Huber loss of B states, of shape (B,).
+
+    Parameters
+    ----------
+    quantiles : tensor of shape (B, N)
+        theta.
+    levels : tensor of shape (N,) or (B, N)
+        tau: the fraction of the targets that should lie below each quantile.
+    targets : tensor of shape (B, N')
+        y.
+    kappa : float
+        Size of an error from which on the loss grows linearly.
+
+    Returns
+    -------
+    tensor of shape (B,)
+        The sum over the quantiles of the mean over the targets.
+    """
+    # u_ij = y_j - theta_i, of shape (B, N, N')
+    errors = targets[:, None, :] - quantiles[:, :, None]
+    # rho_i(u) = |tau_i - [u < 0]| * huber(u) / kappa
+    weights = tf.abs(levels[..., None] - tf.cast(errors < 0, tf.float32))
+    losses = weights * huber(errors, kappa) / kappa
+    return tf.reduce_sum(tf.reduce_mean(losses, axis=2), axis=1)
 
 
 def scaled_log_softmax(values: Any, temperature: float) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from skrl.qfunctions.deep.dqn import DQN
 from skrl.qfunctions.deep.learner import Batch
-from skrl.qfunctions.deep.operations import duel, huber, pick
+from skrl.qfunctions.deep.operations import duel, pick, quantile_huber
 from skrl.qfunctions.deep.tensorflow import tf
 
 
@@ -87,14 +87,8 @@ class QRDQN(DQN):
     def losses(self, outputs: Any, actions: Any, targets: Any) -> tuple[Any, Any]:
         """Quantile Huber losses and TD errors of the means, each of shape (B,)."""
         quantiles = pick(self.quantiles_of(outputs), actions)
-        # u_ij = y_j - theta_i, of shape (B, N, N)
-        errors = targets[:, None, :] - quantiles[:, :, None]
         levels = (tf.range(self.n_quantiles, dtype=tf.float32) + 0.5) / self.n_quantiles
-        # rho_i(u) = |tau_i - [u < 0]| * huber(u) / kappa
-        weights = tf.abs(levels[:, None] - tf.cast(errors < 0, tf.float32))
-        losses = weights * huber(errors, self.huber_delta) / self.huber_delta
-        # the sum over the quantiles i of the mean over the targets j
-        losses = tf.reduce_sum(tf.reduce_mean(losses, axis=2), axis=1)
+        losses = quantile_huber(quantiles, levels, targets, self.huber_delta)
         return losses, tf.reduce_mean(targets, axis=1) - tf.reduce_mean(quantiles, axis=1)
 
     def _validate(self) -> None:

@@ -5,7 +5,7 @@ import pytest
 from gymnasium import spaces
 from sklearn.base import clone
 
-from skrl import C51, DQN, QRDQN
+from skrl import C51, DQN, IQN, QRDQN
 from skrl.qfunctions.deep.learner import Batch
 from skrl.qfunctions.deep.tensorflow import tf
 from worlds import make_transitions
@@ -132,7 +132,7 @@ def test_munchausen_targets_written_out():
     assert found.numpy() == pytest.approx(0.5 + alpha * bonus[0] + gamma * 0.0, rel=1e-5)
 
 
-@pytest.mark.parametrize("variant", [DQN((16,)), QRDQN(8), C51(31, -3.0, 3.0)])
+@pytest.mark.parametrize("variant", [DQN((16,)), QRDQN(8), IQN(), C51(31, -3.0, 3.0)])
 def test_munchausen_widens_the_gap_between_the_actions(variant):
     """In a bandit, the gap becomes 1 / (1 - alpha) times that of the rewards."""
     batches = make_transitions(np.random.default_rng(0), (400, 32))
@@ -155,6 +155,7 @@ def test_munchausen_widens_the_gap_between_the_actions(variant):
         DQN(dueling=True),
         QRDQN(8),
         QRDQN(8, dueling=True),
+        IQN(dueling=True),
         C51(31, -3.0, 3.0),
         C51(31, -3.0, 3.0, dueling=True),
     ],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from skrl import C51, DQN, QRDQN, Greedy, GymEnvironment, SimpleRunner
+from skrl import C51, DQN, IQN, QRDQN, Greedy, GymEnvironment, SimpleRunner
 from skrl.qfunctions.deep.layers import NoisyDense
 from skrl.qfunctions.deep.tensorflow import keras
 from worlds import make_transitions
@@ -171,7 +171,7 @@ def test_numpy_and_keras_draw_noise_of_the_same_size():
 # ---- acting ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("variant", [DQN((8,)), QRDQN(hidden_layer_sizes=(8,))])
+@pytest.mark.parametrize("variant", [DQN((8,)), IQN(hidden_layer_sizes=(8,))])
 def test_a_network_without_noise_is_acted_on_as_it_is(variant):
     qfunction = built(variant)
     assert qfunction.for_exploration(np.random.default_rng(0)) is qfunction
@@ -270,16 +270,16 @@ def test_the_sizes_of_the_noise_are_learned():
     [
         (ONE_LAYER, CARTPOLE),
         pytest.param(
-            QRDQN(4, hidden_layer_sizes=(8,), noisy=True, target_update_interval=16),
+            IQN(4, hidden_layer_sizes=(8,), noisy=True, target_update_interval=16),
             CARTPOLE,
             marks=pytest.mark.slow,
         ),
         pytest.param(
             C51(5, -1, 1, hidden_layer_sizes=(8,), noisy=True), CARTPOLE, marks=pytest.mark.slow
         ),
-        pytest.param(QRDQN(4, noisy=True), IMAGE, marks=pytest.mark.slow),
+        pytest.param(IQN(4, noisy=True), IMAGE, marks=pytest.mark.slow),
     ],
-    ids=["dqn", "qrdqn", "c51", "image"],
+    ids=["dqn", "iqn", "c51", "image"],
 )
 def test_learning_goes_on_from_a_state_bit_for_bit(variant, space):
     batches = make_transitions(np.random.default_rng(0), (8, 6), space.shape, n_actions=1)
