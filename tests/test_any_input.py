@@ -25,7 +25,7 @@ from skrl import (
     SimpleRunner,
 )
 
-QUICK = dict(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+QUICK = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
 settings.register_profile("default", max_examples=50, **QUICK)
 settings.register_profile("thorough", max_examples=1000, **QUICK)
 settings.load_profile("default")
@@ -162,7 +162,7 @@ def test_any_observation(name, observation):
     try:
         actions = fitted.predict(observation)
     except (ValueError, TypeError) as error:
-        assert "bservation" in str(error), error
+        assert "bservation" in str(error), error  # noqa: PT017
         return
     assert np.isin(actions, [0, 1, 2]).all()
     assert np.isfinite(fitted.decision_function(observation)).all()

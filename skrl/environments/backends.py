@@ -246,6 +246,6 @@ def derive_seeds(seed: int, n: int) -> list[int]:
 def raise_bad_reward(reward: Any) -> None:
     """Raise the error for a reward that is not finite."""
     raise ValueError(
-        f"The environment gave the reward {reward!r:.80}; rewards must be finite numbers. Look into "
-        "how its step method computes the reward (a division by zero, a logarithm of zero?)."
+        f"The environment gave the reward {reward!r:.80}; rewards must be finite numbers. See how "
+        "its step method computes the reward (a division by zero, a logarithm of zero?)."
     )

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from skrl import C51, DQN, QRDQN, ExperienceReplay, GymEnvironment, QLearningAgent, image_env
+from skrl import C51, DQN, IQN, QRDQN, ExperienceReplay, GymEnvironment, QLearningAgent, image_env
 from skrl.qfunctions.deep.images import minatar_network
 
 N_STATES = 10_000
@@ -60,6 +60,8 @@ POLE = partial(image_env, "CartPole-v1", size=(20, 30), n_stack=2)
             for name, case in {
                 "quantiles": (QRDQN(8, hidden_layer_sizes=(32,), dueling=True), "CartPole-v1"),
                 "dqn-images": (DQN(network=minatar_network), POLE()),
+                "implicit-quantiles": (IQN(hidden_layer_sizes=(32,)), "CartPole-v1"),
+                "noisy": (DQN((32, 32), noisy=True), "CartPole-v1"),
                 "c51-one-hot": (C51(hidden_layer_sizes=(16,)), "FrozenLake-v1"),
             }.items()
         ),
