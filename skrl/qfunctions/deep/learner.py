@@ -192,7 +192,7 @@ class Learner:
         self, weights: Any, other: Any, states: Any, shift: Any, factor: Any, training: bool
     ) -> Any:
         inputs = self.encode(states, shift, factor)
-        outputs = self.model.stateless_call(weights, other, inputs, training=training)[0]
+        outputs = self.model.stateless_call(weights, other, inputs, **_training(training))[0]
         return self.objective.values_of(outputs)
 
     def learn(
@@ -293,6 +293,7 @@ class Learner:
         weights, other, target_weights, target_other, optimizer = state
         target = [*target_weights, *target_other]
         is_random = self.objective.is_random
+        training = _training(is_random)
         shifts, factors = scale[0][:, None], scale[1][:, None]  # one for the B states of a batch
         K, B = columns["actions"].shape
         has_next = "next_states" in columns
@@ -333,7 +334,7 @@ class Learner:
             targets = self.objective.targets(
                 batch,
                 target_outputs,
-                lambda: self.model(next_states, training=is_random) if has_next else target_outputs,
+                lambda: self.model(next_states, **training) if has_next else target_outputs,
             )
             n_earlier = n_before + (k - first)
             if self._has_rate:
@@ -375,9 +376,8 @@ class Learner:
             value if value.dtype.is_floating else variable.value
             for value, variable in zip(weights[n:], variables, strict=True)
         ]
-        outputs, other = self.model.stateless_call(
-            weights[:n], other, states, training=self.objective.is_random
-        )
+        training = _training(self.objective.is_random)
+        outputs, other = self.model.stateless_call(weights[:n], other, states, **training)
         for value, variable in zip(other, variables, strict=True):
             if not value.dtype.is_floating:
                 variable.assign(value)
@@ -411,3 +411,8 @@ class Learner:
         )
         parts = [tf.one_hot(components[..., i], int(n)) for i, n in enumerate(categories)]
         return tf.concat(parts, axis=-1)
+
+
+def _training(is_random: bool) -> dict[str, bool]:
+    """Arguments of a call: a model whose `call` has no argument `training` must not be given it."""
+    return {"training": True} if is_random else {}
