@@ -31,7 +31,8 @@ from skrl.callbacks.sklearn_callbacks import SklearnTasks, count_tasks
 from skrl.environments import as_environment
 from skrl.environments.spaces import ActionTranslator, to_states
 from skrl.evaluation import greedy_actions, play_episodes, side_by_side
-from skrl.parameters import check_count, check_parameters
+from skrl.limits import check_count
+from skrl.parameters import check_parameters
 from skrl.training import Parts, copy_parts, make_parts, plan_run
 
 

@@ -10,25 +10,34 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import HealthCheck, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from sklearn.base import clone
 from sklearn.linear_model import SGDRegressor
 
 import skrl
 from skrl import (
+    C51,
+    DQN,
+    IQN,
+    QRDQN,
+    DoubleMemoizationQFunction,
     EpsilonGreedy,
+    ExperienceReplay,
+    ExponentialSchedule,
+    LinearSchedule,
     MemoizationQFunction,
+    ParallelQ,
+    PrioritizedBuffer,
     QLearningAgent,
     RandomQFunction,
     RegressorQFunction,
+    ReplayBuffer,
+    SegmentedEpsilonGreedy,
     SimpleRunner,
-)
-
-QUICK = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
-settings.register_profile("default", max_examples=50, **QUICK)
-settings.register_profile("thorough", max_examples=1000, **QUICK)
-settings.load_profile("default")
+    Softmax,
+)  # fmt: skip
 
 N_STEPS = 60
 
@@ -96,13 +105,14 @@ class World(gymnasium.Env):
         return self.observation_space.sample(), reward, self.n_steps == 7, False, {}
 
 
-def agent(qfunction=None, policy=None, runner=None, **parameters):
-    parameters = {"n_steps": N_STEPS, "n_evaluations": 0, "random_state": 0} | parameters
+def agent(qfunction=None, policy=None, runner=None):
     return QLearningAgent(
         qfunction or MemoizationQFunction(),
         policy or EpsilonGreedy(),
         runner or SimpleRunner(),
-        **parameters,
+        n_steps=N_STEPS,
+        n_evaluations=0,
+        random_state=0,
     )
 
 
@@ -177,4 +187,76 @@ def test_any_rewards(rewards):
     world = partial(World, spaces.Discrete(3), spaces.Discrete(2), rewards)
     if fits(made, world, "reward", "diverged"):
         assert np.isfinite(made.decision_function(np.arange(3))).all()
-        assert np.isfinite(made.history_[:, "return"]).all()
+
+
+# ---- parameters ------------------------------------------------------------------------------
+
+REPLAY = {"batch_size": 4, "train_freq": 8, "gradient_steps": 2, "learning_starts": 8}
+# Agents, and the name of the part whose parameters are replaced.
+PARTS = {
+    "agent": (agent(), ""),
+    "table": (agent(), "qfunction__"),
+    "double": (agent(DoubleMemoizationQFunction()), "qfunction__"),
+    "epsilon": (agent(), "policy__"),
+    "segments": (agent(policy=SegmentedEpsilonGreedy()), "policy__"),
+    "softmax": (agent(policy=Softmax()), "policy__"),
+    "linear": (agent(policy=EpsilonGreedy(LinearSchedule(1.0, 0.1))), "policy__epsilon__"),
+    "exponential": (
+        agent(policy=EpsilonGreedy(ExponentialSchedule(1.0, 0.1))), "policy__epsilon__"
+    ),
+    "replay": (agent(runner=ExperienceReplay(**REPLAY)), "runner__"),
+    "buffer": (agent(runner=ExperienceReplay(ReplayBuffer(), **REPLAY)), "runner__buffer__"),
+    "priorities": (
+        agent(runner=ExperienceReplay(PrioritizedBuffer(), **REPLAY)), "runner__buffer__"
+    ),
+    "parallel": (agent(runner=ParallelQ(train_freq=16, batch_size=4)), "runner__"),
+}  # fmt: skip
+# Valid, and takes long.
+LONG = {"capacity", "n_steps", "n_episodes", "qfunction", "policy", "runner"}
+# Slow, or free of rules.
+SLOW_OR_FREE = {"callbacks", "verbose", "random_state", "n_evaluations"}
+
+
+# A parameter may be refused together with the one that it does not fit.
+ALSO = {"start": ("epsilon",), "end": ("epsilon",), "fraction": ("epsilon",)}
+
+
+def own_parameters(part):
+    return [name for name in part.get_params(deep=False) if name not in SLOW_OR_FREE]
+
+
+def part_of(made, prefix):
+    return made.get_params()[prefix.removesuffix("__")] if prefix else made
+
+
+CASES = [
+    (case, name) for case, (made, prefix) in PARTS.items()
+    for name in own_parameters(part_of(made, prefix))
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "name"), CASES)
+@given(value=junk)
+def test_any_parameter(case, name, value):
+    is_large = isinstance(value, int) and value > 1000
+    assume(not (name in LONG and (value is None or is_large)))
+    made, prefix = PARTS[case]
+    # Not by the constructor, whose types the tests check.
+    made = clone(made).set_params(**{prefix + name: value})
+    fits(made, partial(World, spaces.Discrete(3), spaces.Discrete(2)), name, *ALSO.get(name, ()))
+
+
+NETWORKS = [Class(hidden_layer_sizes=(2,)) for Class in (DQN, QRDQN, C51, IQN)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "name"), [(part, name) for part in NETWORKS for name in own_parameters(part)]
+)
+@given(value=junk)
+def test_any_parameter_of_a_network(network, name, value):
+    qfunction = clone(network).set_params(**{name: value})
+    try:
+        qfunction.build(spaces.Box(-1, 1, (2,)), 2, random_state=0)
+    except (ValueError, TypeError) as error:
+        assert name in str(error), error  # noqa: PT017

@@ -281,7 +281,8 @@ def to_states(
         if is_right:
             m = 1 if is_single else shape[0]
             _check_numbers(observations)
-            states = StateTranslator(space, m).translate(observations)
+            with np.errstate(over="ignore", invalid="ignore"):  # checked below
+                states = StateTranslator(space, m).translate(observations)
     except (IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(
             f"Expected an observation of the space {space}, or a batch of them, got "

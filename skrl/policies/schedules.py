@@ -5,6 +5,8 @@ from numbers import Real
 
 from sklearn.base import BaseEstimator
 
+from skrl.limits import check_number
+
 
 class Schedule(BaseEstimator, ABC):
     """A number that depends on how much of the training budget is used.
@@ -165,17 +167,24 @@ def evaluate(name: str, setting: object, progress: float) -> float:
     # Every step of the agent calls this: the common cases first.
     if type(setting) is float:
         return setting
-    value = setting(progress) if isinstance(setting, Schedule) else setting
+    try:
+        value = setting(progress) if isinstance(setting, Schedule) else setting
+    except TypeError as error:  # the parameters of a schedule are no numbers
+        raise _bad_setting(name, setting) from error
     if type(value) is float:
         return value
     if isinstance(value, Real) and not isinstance(value, bool):
         return float(value)
-    raise TypeError(
+    raise _bad_setting(name, setting)
+
+
+def _bad_setting(name: str, setting: object) -> TypeError:
+    return TypeError(
         f"{name} must be a number or a Schedule, such as LinearSchedule(1.0, 0.05), "
-        f"got {setting!r}."
+        f"got {setting!r:.200}."
     )
 
 
 def _check_fraction(fraction: float) -> None:
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction must be in (0, 1], got {fraction!r}.")
+    if type(fraction) is not float or not 0 < fraction <= 1:  # faster, where all is fine
+        check_number("fraction", fraction, is_positive=True, most=1)

@@ -15,6 +15,7 @@ from skrl.base import (
     States,
     mask_probabilities,
 )
+from skrl.limits import check_count
 from skrl.policies.epsilon_greedy import EpsilonGreedy
 from skrl.policies.greedy import values_of
 from skrl.policies.schedules import LinearSchedule, Schedule, evaluate
@@ -229,8 +230,7 @@ class SegmentedEpsilonGreedy(Policy):
         return EpsilonGreedy(DEFAULT_EPSILON if self.epsilon is None else self.epsilon)
 
     def _linear_fraction(self, progress: float) -> float:
-        if not self.n_segments >= 1:
-            raise ValueError(f"n_segments must be at least 1, got {self.n_segments!r}.")
+        check_count("n_segments", self.n_segments, least=1)
         setting = DEFAULT_LINEAR_FRACTION if self.linear_fraction is None else self.linear_fraction
         fraction = evaluate("linear_fraction", setting, progress)
         if not 0 <= fraction <= 1:

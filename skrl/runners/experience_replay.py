@@ -5,6 +5,7 @@ from typing import Any
 from sklearn.base import clone
 
 from skrl.base import Run, Runner, State, Transitions
+from skrl.limits import check_count
 from skrl.runners.buffers import Buffer, ReplayBuffer
 
 
@@ -76,9 +77,8 @@ class ExperienceReplay(Runner):
     def begin(self, run: Run) -> None:
         """Check the parameters, and prepare the memory unless an earlier run did."""
         for name in ("batch_size", "train_freq", "gradient_steps"):
-            value = getattr(self, name)
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
+            check_count(name, getattr(self, name), least=1)
+        check_count("learning_starts", self.learning_starts, least=0)
         if self._is_new_buffer(run):
             self.buffer_ = ReplayBuffer() if self.buffer is None else clone(self.buffer)
             self.buffer_.begin(run.discount_factor)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from skrl.base import QFunction, Run, Runner, State, Transitions
+from skrl.limits import check_count, check_number
 
 
 class ParallelQ(Runner):
@@ -87,15 +88,13 @@ class ParallelQ(Runner):
     def begin(self, run: Run) -> None:
         """Check the parameters; keep what an earlier run has collected, but cut it there."""
         for name in ("train_freq", "n_epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+            check_count(name, getattr(self, name), least=1)
         if self.batch_size > self.train_freq:
             raise ValueError(
                 f"batch_size must be at most train_freq={self.train_freq}, the steps of a "
                 f"rollout, got {self.batch_size}."
             )
-        if not 0 <= self.trace_decay <= 1:
-            raise ValueError(f"trace_decay must be in [0, 1], got {self.trace_decay}.")
+        check_number("trace_decay", self.trace_decay, least=0, most=1)
         if not hasattr(self, "n_collected_"):
             self.forget()
         if self._rollout:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from skrl.limits import check_count, check_number
 from skrl.qfunctions.deep.dqn import DQN
 from skrl.qfunctions.deep.learner import Batch
 from skrl.qfunctions.deep.operations import duel, pick
@@ -114,8 +115,9 @@ class C51(DQN):
 
     def _validate(self) -> None:
         super()._validate()
-        if not self.n_atoms >= 2:
-            raise ValueError(f"n_atoms must be at least 2, got {self.n_atoms!r}.")
+        check_count("n_atoms", self.n_atoms, least=2)
+        check_number("v_min", self.v_min)
+        check_number("v_max", self.v_max)
         if not self.v_min < self.v_max:
             raise ValueError(
                 f"v_min must be less than v_max, got v_min={self.v_min!r} and "

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skrl.limits import check_flag, check_number
 from skrl.qfunctions.deep.learner import Batch
 from skrl.qfunctions.deep.network_qfunction import NetworkQFunction
 from skrl.qfunctions.deep.operations import duel, huber, pick, scaled_log_softmax
@@ -201,7 +202,8 @@ class DQN(NetworkQFunction):
 
     def _validate(self) -> None:
         super()._validate()
-        if not 0 <= self.munchausen <= 1:
-            raise ValueError(f"munchausen must be in [0, 1], got {self.munchausen!r}.")
-        if not self.huber_delta > 0:
-            raise ValueError(f"huber_delta must be positive, got {self.huber_delta!r}.")
+        check_number("munchausen", self.munchausen, least=0, most=1)
+        if self.huber_delta != float("inf"):
+            check_number("huber_delta", self.huber_delta, is_positive=True)
+        for name in ("double", "dueling"):
+            check_flag(name, getattr(self, name))

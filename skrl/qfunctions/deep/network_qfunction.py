@@ -13,6 +13,7 @@ from numpy.random import Generator
 from sklearn.base import clone
 
 from skrl.base import Defaults, QFunction, State, States, Transitions, Values, View
+from skrl.limits import check_count, check_flag, check_number
 from skrl.qfunctions._checks import check_is_built, check_names
 from skrl.qfunctions.deep.background import background
 from skrl.qfunctions.deep.columns import why_not_finite
@@ -388,15 +389,12 @@ class NetworkQFunction(QFunction):
             )
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {ACTIVATIONS}, got {self.activation!r}.")
-        for name in ("learning_rate", "target_update_interval", "tau"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)!r}.")
-        if not self.learning_rate_decay >= 0:
-            raise ValueError(
-                f"learning_rate_decay must be at least 0, got {self.learning_rate_decay!r}."
-            )
-        if self.tau > 1:
-            raise ValueError(f"tau must be in (0, 1], got {self.tau!r}.")
+        check_number("learning_rate", self.learning_rate, is_positive=True)
+        check_number("learning_rate_decay", self.learning_rate_decay, least=0)
+        check_count("target_update_interval", self.target_update_interval, least=1)
+        check_number("tau", self.tau, is_positive=True, most=1)
+        for name in ("scale_states", "layer_norm", "noisy"):
+            check_flag(name, getattr(self, name))
 
     def __getstate__(self) -> dict[str, Any]:
         """Plain Python and NumPy: no TensorFlow object is saved."""

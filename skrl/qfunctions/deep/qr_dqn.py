@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from skrl.limits import check_count
 from skrl.qfunctions.deep.dqn import DQN
 from skrl.qfunctions.deep.learner import Batch
 from skrl.qfunctions.deep.operations import duel, pick, quantile_huber
@@ -93,5 +94,4 @@ class QRDQN(DQN):
 
     def _validate(self) -> None:
         super()._validate()
-        if not self.n_quantiles >= 1:
-            raise ValueError(f"n_quantiles must be at least 1, got {self.n_quantiles!r}.")
+        check_count("n_quantiles", self.n_quantiles, least=1)

@@ -1,12 +1,13 @@
 """Tile coding: the textbook's binary features for linear methods."""
 
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skrl.limits import check_count
 
 
 class TileCoding(TransformerMixin, BaseEstimator):
@@ -90,9 +91,7 @@ class TileCoding(TransformerMixin, BaseEstimator):
             numbers, or there would be more than 2 ** 31 features.
         """
         for name in ("n_tilings", "n_tiles"):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
+            check_count(name, getattr(self, name), least=1)
         X = validate_data(self, X, dtype=np.float64)
         n_features = int(self.n_tilings) * (int(self.n_tiles) + 1) ** X.shape[1]
         if n_features > np.iinfo(np.int32).max:

@@ -2,7 +2,6 @@
 
 from itertools import compress
 from math import inf, isfinite, prod
-from numbers import Real
 from typing import Any
 
 import gymnasium
@@ -12,6 +11,7 @@ from jaxtyping import Float, Float64, Int64, Integer, Shaped
 from numpy.random import Generator
 
 from skrl.base import ActionMasks, Actions, Defaults, QFunction, State, States, Transitions, Values
+from skrl.limits import check_number
 from skrl.qfunctions._checks import check_is_built, check_names, check_range
 from skrl.qfunctions._targets import bootstrap_values
 
@@ -145,19 +145,9 @@ class MemoizationQFunction(QFunction):
             If a parameter is out of range, `n_actions` is less than 1, or a Discrete space does
             not count from 0.
         """
-        for name in ("learning_rate", "learning_rate_decay", "initial_value"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real):
-                raise TypeError(f"{name} must be a number, got {value!r}.")
-        if not 0 < self.learning_rate <= 1:
-            raise ValueError(f"learning_rate must be in (0, 1], got {self.learning_rate!r}.")
-        if not 0 <= self.learning_rate_decay < inf:
-            raise ValueError(
-                "learning_rate_decay must be at least 0 and finite, got "
-                f"{self.learning_rate_decay!r}. 0 keeps the step size constant."
-            )
-        if not isfinite(self.initial_value):
-            raise ValueError(f"initial_value must be finite, got {self.initial_value!r}.")
+        check_number("learning_rate", self.learning_rate, is_positive=True, most=1)
+        check_number("learning_rate_decay", self.learning_rate_decay, least=0)
+        check_number("initial_value", self.initial_value)
         if n_actions < 1:
             raise ValueError(f"n_actions must be at least 1, got {n_actions}.")
         if state_space.shape is None or state_space.dtype is None:

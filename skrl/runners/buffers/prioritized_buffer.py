@@ -5,6 +5,7 @@ from jaxtyping import Float, Float32, Int64
 from numpy.random import Generator
 
 from skrl.base import State
+from skrl.limits import check_number
 from skrl.runners.buffers.replay_buffer import ReplayBuffer
 from skrl.runners.buffers.sum_tree import SumTree
 
@@ -95,9 +96,7 @@ class PrioritizedBuffer(ReplayBuffer):
     def begin(self, discount_factor: float) -> None:
         """Forget everything, and get ready; see `Buffer.begin`."""
         for name in ("alpha", "beta"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be in [0, 1], got {value}.")
+            check_number(name, getattr(self, name), least=0, most=1)
         super().begin(discount_factor)
         # p_i^alpha, and 0 where no transition can be drawn.
         self._tree = SumTree(self.capacity)

@@ -2,7 +2,6 @@
 
 from collections import deque
 from copy import copy
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from jaxtyping import Bool, Float, Int, Int64
 from numpy.random import Generator
 
 from skrl.base import State, Transitions
+from skrl.limits import check_count
 from skrl.runners.buffers.buffer import Buffer
 from skrl.runners.buffers.frames import Frames, places
 
@@ -106,9 +106,7 @@ class ReplayBuffer(Buffer):
     def begin(self, discount_factor: float) -> None:
         """Forget everything, and get ready; see `Buffer.begin`."""
         for name in ("capacity", "n_step_return"):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} must be an integer of at least 1, got {value!r}.")
+            check_count(name, getattr(self, name), least=1)
         self._discount_factor = discount_factor
         # How many steps, at most, are stored at a time.
         self._piece = max(1, min(self.capacity // 32, 4096))

@@ -79,7 +79,7 @@ def test_an_axis_along_which_nothing_differs_is_one_tile():
 @pytest.mark.parametrize("parameters", [{"n_tilings": 0}, {"n_tiles": -1}])
 def test_bad_parameters(parameters):
     (name,) = parameters
-    with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1, got"):
+    with pytest.raises(ValueError, match=f"{name} must be "):
         TileCoding(**parameters).fit([[0.0], [1.0]])
 
 

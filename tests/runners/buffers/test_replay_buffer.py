@@ -259,7 +259,7 @@ def test_memory_is_close_to_the_raw_bytes():
 
 
 def test_an_empty_buffer_and_no_capacity_are_refused():
-    with pytest.raises(ValueError, match="capacity must be an integer of at least 1, got 0"):
+    with pytest.raises(ValueError, match="capacity must be at least 1, got 0"):
         begun(ReplayBuffer(capacity=0, n_step_return=1))
     with pytest.raises(ValueError, match="empty"):
         begun(ReplayBuffer(capacity=3)).sample(np.random.default_rng(0), 1, 1)
