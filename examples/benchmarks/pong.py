@@ -91,7 +91,7 @@ def draw(folder: Path, picture: Path) -> None:
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.set(title="Pong from pixels", xlabel="environment steps (4 frames each)",
            ylabel="return of a game", ylim=(-22, 22))  # fmt: skip
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper left")
     figure.savefig(picture, dpi=120)
 
 
