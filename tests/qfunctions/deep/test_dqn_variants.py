@@ -237,7 +237,7 @@ def test_rows_of_weight_0_are_not_learned_from():
 @pytest.mark.parametrize(
     ("qfunction", "message"),
     [
-        (DQN(tau=0), "tau must be positive, got 0"),
+        (DQN(tau=0), r"tau must be in \(0, 1\], got 0"),
         (DQN(tau=1.5), r"tau must be in \(0, 1\], got 1.5"),
         (DQN(munchausen=2), r"munchausen must be in \[0, 1\], got 2"),
         (C51(1), "n_atoms must be at least 2, got 1"),
