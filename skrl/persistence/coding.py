@@ -1,10 +1,9 @@
 """From Python objects to JSON and arrays, and back.
 
-Numbers, texts, lists and None are themselves in JSON. Anything else is a dict with one of the keys
-below, which names its kind. An object is the name of its class and what `__getstate__` gives.
+Besides plain values (`skrl.archives`) there are objects: the name of the class, and what
+`__getstate__` gives.
 """
 
-import base64
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from numpy.random import PCG64, Generator, SeedSequence
+from numpy.random import SeedSequence
 
-from skrl.persistence.archive import KINDS
+from skrl.archives.values import Decoder, Encoder, number_type
 from skrl.persistence.registry import full_name, name_of
 
 # How spaces are made: the names of their arguments. None of them says how large an array is.
@@ -28,60 +27,21 @@ SPACES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "Dict": (spaces.Dict, ("spaces",)),
 }
 SEED_ARGUMENTS = ("entropy", "spawn_key", "n_children_spawned")
-# Types of scalars, and of the numbers of spaces.
-NUMBERS = "biuf"
 
 
-class Encoder:
-    """Turns objects into what JSON can hold.
+class AgentEncoder(Encoder):
+    """Turns an agent, and everything that it consists of, into what JSON can hold."""
 
-    Attributes
-    ----------
-    arrays : list of ndarray
-        The arrays that were met.
-    """
-
-    def __init__(self) -> None:
-        self.arrays: list[np.ndarray] = []
-        self._met: dict[int, tuple[Any, Any]] = {}  # an object, and how it is referred to
-
-    def encode(self, value: Any) -> Any:
-        """Encode a value.
-
-        Raises
-        ------
-        TypeError
-            If there is no safe way.
-        """
-        if value is None or type(value) in (bool, int, float, str):
-            return value
-        if type(value) is list:
-            return [self.encode(item) for item in value]
-        if id(value) in self._met:
-            return self._met[id(value)][1]
-        encoded = self._tagged(value)
-        if encoded is not None:
-            return encoded
-        raise TypeError(
-            f"A {full_name(type(value))} cannot be saved safely: "
-            f"{value!r:.80}. Save the agent with joblib.dump."
-        )
+    advice = " Save the agent with joblib.dump."
 
     def _tagged(self, value: Any) -> dict[str, Any] | None:
         """Encode a value as its kind and its content; None if there is no safe way."""
+        plain = super()._tagged(value)
+        if plain is not None:
+            return plain
         kind = type(value)
-        if isinstance(value, np.ndarray) and value.dtype.kind in KINDS:
-            return {"array": self._array(value)}
-        if isinstance(value, np.generic) and value.dtype.kind in NUMBERS:
-            return {"scalar": [value.dtype.str, value.item()]}
-        if kind is tuple:
-            return {"tuple": self.encode(list(value))}
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return {"namedtuple": [name_of(kind), self.encode(list(value))]}
-        if kind is dict:
-            return {"dict": [[self.encode(k), self.encode(v)] for k, v in value.items()]}
-        if kind is bytes:
-            return {"bytes": base64.b64encode(value).decode()}
         if kind.__name__ in SPACES and kind is SPACES[kind.__name__][0]:
             return {"space": self._space(value)}
         if kind is SeedSequence:
@@ -93,16 +53,9 @@ class Encoder:
         if kind is partial:
             parts = [value.func, list(value.args), value.keywords]
             return {"partial": self.encode(parts)}
-        if kind is Generator and type(value.bit_generator) is PCG64:
-            return {"generator": self.encode(value.bit_generator.state)}
         if hasattr(value, "__dict__") and kind.__module__ != "builtins":
             return {"object": self._object(value)}
         return None
-
-    def _array(self, array: np.ndarray) -> int:
-        self._met[id(array)] = array, {"array": len(self.arrays)}
-        self.arrays.append(array)
-        return len(self.arrays) - 1
 
     def _space(self, space: Any) -> list[Any]:
         name = type(space).__name__
@@ -125,15 +78,7 @@ class Encoder:
         return [name_of(type(value)), number, self.encode(dict(state or {}))]
 
 
-def number_type(name: Any) -> Any:
-    """NumPy's type of a name such as ``"<f4"``; a ValueError if it is not one of numbers."""
-    dtype = np.dtype(str(name))
-    if dtype.kind not in NUMBERS:
-        raise ValueError(f"it contains numbers of the type {name!r}")
-    return dtype.type
-
-
-class Decoder:
+class AgentDecoder(Decoder):
     """Turns the JSON of an `Encoder` into objects, of known classes only.
 
     No constructor of a part is called: an object gets the attributes it had.
@@ -147,48 +92,13 @@ class Decoder:
     """
 
     def __init__(self, arrays: list[np.ndarray], known: Mapping[str, Any]) -> None:
-        self.arrays = arrays
+        super().__init__(arrays)
         self.known = known
         self._objects: dict[int, Any] = {}
-
-    def decode(self, value: Any) -> Any:
-        """Decode a value.
-
-        Raises
-        ------
-        ValueError
-            If the file contains what is not known.
-        """
-        if isinstance(value, list):
-            return [self.decode(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        ((kind, content),) = value.items()
-        make = getattr(self, f"_make_{kind}", None)
-        if make is None:
-            raise ValueError(f"it contains a {kind!r}, which this version does not know")
-        return make(content)
-
-    def _make_array(self, number: int) -> np.ndarray:
-        return self.arrays[number]
-
-    def _make_scalar(self, content: list[Any]) -> np.generic:
-        dtype, number = content
-        scalar: np.generic = number_type(dtype)(number)
-        return scalar
-
-    def _make_tuple(self, content: list[Any]) -> tuple[Any, ...]:
-        return tuple(self.decode(content))
 
     def _make_namedtuple(self, content: list[Any]) -> Any:
         name, items = content
         return self._class(name, tuple)(*self.decode(items))
-
-    def _make_dict(self, content: list[Any]) -> dict[Any, Any]:
-        return {self.decode(key): self.decode(item) for key, item in content}
-
-    def _make_bytes(self, content: str) -> bytes:
-        return base64.b64decode(content)
 
     def _make_space(self, content: list[Any]) -> Any:
         name, arguments = content
@@ -205,11 +115,6 @@ class Decoder:
     def _make_seeds(self, content: list[Any]) -> SeedSequence:
         arguments = dict(zip(SEED_ARGUMENTS, self.decode(content), strict=True))
         return SeedSequence(**arguments)
-
-    def _make_generator(self, content: Any) -> Generator:
-        generator = Generator(PCG64(0))
-        generator.bit_generator.state = self.decode(content)
-        return generator
 
     def _make_path(self, content: str) -> Path:
         return Path(content)

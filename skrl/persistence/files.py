@@ -1,15 +1,14 @@
 """Save an agent, load it, and look into a file."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from skrl.agent import QLearningAgent
-from skrl.persistence.archive import read_archive, write_archive
-from skrl.persistence.coding import Decoder, Encoder
+from skrl.archives.archive import naming, read_archive, write_archive
+from skrl.persistence.coding import AgentDecoder, AgentEncoder
 from skrl.persistence.registry import known_names
 
 FORMAT, VERSION = "skrl agent", 1
@@ -45,7 +44,7 @@ def save(agent: Any, path: str | Path) -> None:
     """
     if not isinstance(agent, QLearningAgent):
         raise TypeError(f"Expected a QLearningAgent to save, got {agent!r}.")
-    encoder = Encoder()
+    encoder = AgentEncoder()
     document = {"format": FORMAT, "version": VERSION, "agent": encoder.encode(agent)}
     write_archive(path, document, encoder.arrays)
 
@@ -85,8 +84,8 @@ def load(path: str | Path, custom: Iterable[Any] = ()) -> QLearningAgent:
     QLearningAgent(discount_factor=0.9)
     """
     document, arrays = _open(path)
-    decoder = Decoder(arrays, known_names(custom))
-    with _naming(path):
+    decoder = AgentDecoder(arrays, known_names(custom))
+    with naming(path):
         agent = decoder.decode(document["agent"])
     if not isinstance(agent, QLearningAgent):
         raise ValueError(f"{str(path)!r} contains a {type(agent).__name__}, expected an agent.")
@@ -124,22 +123,12 @@ def inspect(path: str | Path) -> str:
     ...
     """
     document, arrays = _open(path)
-    with _naming(path):
+    with naming(path):
         return "\n".join(_describe("agent", document["agent"], arrays, ""))
 
 
-@contextmanager
-def _naming(path: str | Path) -> Iterator[None]:
-    """Turn what is raised for an unexpected content into a ValueError that names the file."""
-    try:
-        yield
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
-            RecursionError, MemoryError) as error:  # fmt: skip
-        raise ValueError(f"{str(path)!r} cannot be read: {error}.") from error
-
-
 def _open(path: str | Path) -> tuple[dict[str, Any], list[np.ndarray]]:
-    document, arrays = read_archive(path)
+    document, arrays = read_archive(path, "a file of skrl.save", "Save the agent again.")
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(f"{str(path)!r} is not a file of skrl.save.")
     version = document.get("version")

@@ -29,8 +29,8 @@ from skrl import (
     QLearningAgent,
     RegressorQFunction,
 )
+from skrl.archives import archive
 from skrl.callbacks import CSVLogger
-from skrl.persistence import archive
 from skrl.qfunctions.deep.networks import dense_network
 
 RING = "skrl/CircularWorld-v0"

@@ -7,7 +7,8 @@ Members are stored, not compressed, so what is read is never larger than the fil
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -45,18 +46,33 @@ def write_archive(path: str | Path, document: Any, arrays: Sequence[np.ndarray])
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        _flush_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def read_archive(path: str | Path) -> tuple[Any, list[np.ndarray]]:
+def _flush_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, so that a file that was replaced stays replaced."""
+    if os.name != "posix":
+        return
+    with suppress(OSError):  # not every file system can
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def read_archive(path: str | Path, kind: str, advice: str) -> tuple[Any, list[np.ndarray]]:
     """Read an archive.
 
     Parameters
     ----------
     path : str or Path
         Which file.
+    kind, advice : str
+        What the file should be, and what to do if it is not, for the error message.
 
     Returns
     -------
@@ -81,9 +97,18 @@ def read_archive(path: str | Path) -> tuple[Any, list[np.ndarray]]:
             RecursionError, SyntaxError, TypeError, OverflowError, MemoryError,
         ) as error:  # fmt: skip
             raise ValueError(
-                f"{str(path)!r} is not a file of skrl.save, or it is damaged: {error}. "
-                "Save the agent again."
+                f"{str(path)!r} is not {kind}, or it is damaged: {error}. {advice}"
             ) from error
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Turn what is raised for an unexpected content into a ValueError that names the file."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError,
+            RecursionError, MemoryError) as error:  # fmt: skip
+        raise ValueError(f"{str(path)!r} cannot be read: {str(error).rstrip('.')}.") from error
 
 
 def _read(file: Any, n_bytes: int) -> tuple[Any, list[np.ndarray]]:
