@@ -181,6 +181,21 @@ class Environment(BaseEstimator, ABC):
             Gymnasium's render mode for the new environments.
         """
 
+    def state(self) -> State | None:
+        """Copy where the environment stands, random numbers included; see `QFunction.state`.
+
+        Returns
+        -------
+        dict or None
+            None if it cannot be copied, which is the default. A `skrl.callbacks.Checkpoint` then
+            begins new episodes.
+        """
+        return None
+
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`, of an environment like this one. It must have been reset."""
+        raise ValueError(f"A {type(self).__name__} cannot be put where another one stood.")
+
     def render(self) -> Any:
         """Show the environment as its render mode says, and return the frame, if there is one."""
         return None

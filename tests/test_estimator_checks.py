@@ -414,6 +414,16 @@ class OwnSeed(GymEnvironment):
         return super().reset(None)
 
 
+class Unplaced(GymEnvironment):
+    """Says where it stands, but does not go there."""
+
+    def state(self):
+        return super().state()
+
+    def set_state(self, state):
+        pass
+
+
 class OneSeed(GymEnvironment):
     """Takes any seed for the same."""
 
@@ -569,6 +579,7 @@ TABLE = {"n_steps": 200, "n_evaluations": 0}
         (check_environment, NoBootstrap(RING), "check_discounts"),
         (check_environment, OwnSeed(LINE), "check_seeds_reproduce"),
         (check_environment, OneSeed(LINE), "check_seeds_matter"),
+        (check_environment, Unplaced(LINE), "check_state"),
         (check_environment, Reusing(LINE), "check_steps_do_not_change_later"),
         (check_environment, Multiplied(RING), "check_discounts"),
         (check_buffer, Doubling(), "check_discounts"),

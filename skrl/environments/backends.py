@@ -17,8 +17,9 @@ from gymnasium.wrappers import TimeLimit
 from jaxtyping import Bool
 
 from skrl.arrays import describe
-from skrl.base import ActionMasks, Actions, States, Transitions
+from skrl.base import ActionMasks, Actions, State, States, Transitions
 from skrl.environments.action_masks import KEY, read_masks
+from skrl.environments.capture import capture, restore
 from skrl.environments.spaces import ActionTranslator, StateTranslator
 
 INT64 = np.dtype(np.int64)
@@ -97,6 +98,33 @@ class Backend(ABC):
     @abstractmethod
     def parts(self) -> list[Any]:
         """List the single environments, or the vector environment if they are out of reach."""
+
+    def state(self) -> State | None:
+        """Copy where the environments stand; None if they cannot be captured."""
+        captured = self.capture()
+        if captured is None:
+            return None
+        masks = None if self.action_masks is None else self.action_masks.copy()
+        return {"env": captured, "states": self.states.copy(), "action_masks": masks}
+
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`. The environments must have been reset."""
+        self.restore(state["env"])
+        masks = state["action_masks"]
+        self._states = state["states"].copy()
+        self.action_masks = None if masks is None else masks.copy()
+
+    def capture(self) -> Any:
+        """Copy where each environment stands; None if one cannot be captured."""
+        return capture(self.captured_parts())
+
+    def restore(self, captured: Any) -> None:
+        """Put each environment where `capture` found it."""
+        restore(self.captured_parts(), captured)
+
+    def captured_parts(self) -> list[Any]:
+        """List what is captured: the single environments, unless the whole has its own state."""
+        return [self.env]
 
     def reward_threshold(self) -> float | None:
         """Give the registered mean return that counts as solved, if all environments agree."""

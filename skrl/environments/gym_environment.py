@@ -4,8 +4,9 @@ from typing import Any
 
 import gymnasium
 
-from skrl.base import ActionMasks, Actions, Environment, States, Transitions
+from skrl.base import ActionMasks, Actions, Environment, State, States, Transitions
 from skrl.environments.backends import Backend
+from skrl.environments.copying import survives_copying
 from skrl.environments.opening import is_live, make_one, open_backend, replicate
 from skrl.environments.recording import animate, record_video
 
@@ -98,6 +99,8 @@ class GymEnvironment(Environment):
 
     # Set on first use, see `_open`.
     _backend: Backend | None = None
+    # Whether `state` is exact, once that has been tried.
+    _is_captured: bool | None = None
 
     def __init__(
         self,
@@ -217,6 +220,50 @@ class GymEnvironment(Environment):
             or if the environment gives a reward that is not finite or a bad action mask.
         """
         return (self._backend or self._open()).step(actions)
+
+    def state(self) -> State | None:
+        """Copy where the environments stand, in the middle of their episodes.
+
+        They are captured if all their attributes, and those of their wrappers, are numbers,
+        texts, arrays, NumPy generators (PCG64), or tuples, lists, dicts and deques of those.
+        Before that is relied on, it is tried with two fresh copies for 60 steps.
+
+        Returns
+        -------
+        dict or None
+            Plain values. None if the environments cannot be captured, and for a subclass that
+            does not override this method: it may remember more.
+
+        Raises
+        ------
+        ValueError
+            If `reset` has not been called.
+        """
+        kind = type(self)
+        may_know_more = kind is not GymEnvironment and kind.state is GymEnvironment.state
+        if self._is_captured is False or may_know_more:
+            return None
+        state = self._open().state()
+        if state is not None and self._is_captured is None:
+            self._is_captured = survives_copying(self.env, self.n_envs)
+        return state if self._is_captured else None
+
+    def set_state(self, state: State) -> None:
+        """Put the environments where others stood.
+
+        Parameters
+        ----------
+        state : dict
+            What `state` gave.
+
+        Raises
+        ------
+        ValueError
+            If the environments are not of the same kind, or `reset` has not been called.
+        """
+        backend = self._open()
+        backend.states  # noqa: B018 (raises unless the environment has been reset)
+        backend.set_state(state)
 
     def replicate(self, n_envs: int, render_mode: str | None = None) -> "GymEnvironment":
         """Make a fresh environment like this one, `n_envs` side by side, and open it.

@@ -22,6 +22,7 @@ from gymnasium.vector.utils import (
 
 from skrl.environments.action_masks import KEY
 from skrl.environments.backends import has_time_limit
+from skrl.environments.capture import capture, restore
 from skrl.environments.spaces import check_equal_spaces, check_observation_space
 
 # On Linux, a forked process begins at once, and needs no `if __name__ == "__main__"` in the user's
@@ -137,6 +138,15 @@ class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
         """Draw every environment."""
         return tuple(self._ask("call", dict.fromkeys(range(self.num_envs), "render")))
 
+    def capture(self) -> list[Any] | None:
+        """Copy where each environment stands; None if one cannot be captured."""
+        answers = self._ask("capture", dict.fromkeys(range(self.num_envs)))
+        return None if None in answers else [captured for (captured,) in answers]
+
+    def restore(self, captured: list[Any]) -> None:
+        """Put each environment where `capture` found it."""
+        self._ask("restore", {i: [captured[i]] for i in range(self.num_envs)})
+
     def _ask(self, command: str, data: dict[int, Any]) -> list[Any]:
         """Send a command to each environment in `data`, and give the answers."""
         if self.closed:
@@ -223,6 +233,11 @@ def answer_commands(
                 elif command == "step":
                     observation, reward, terminated, truncated, info = env.step(data)
                     answer = reward, terminated, truncated, info.get(KEY)
+                elif command == "capture":
+                    answer = capture([env])
+                elif command == "restore":
+                    restore([env], data)
+                    answer = None
                 else:
                     answer = getattr(env, data)()
                 if command in ("reset", "step"):

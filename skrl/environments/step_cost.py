@@ -56,7 +56,7 @@ def pays_in_processes(make: Callable[[], gymnasium.Env[Any, Any]], n_envs: int) 
 
 def step_seconds(make: Callable[[], gymnasium.Env[Any, Any]]) -> float:
     """Measure the time of a random step of a scratch copy: the mean of the fastest round."""
-    with _random_numbers_kept(), warnings.catch_warnings():
+    with random_numbers_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         env = make()
         try:
@@ -86,7 +86,7 @@ def _step(env: gymnasium.Env[Any, Any], info: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _random_numbers_kept() -> Iterator[None]:
+def random_numbers_kept() -> Iterator[None]:
     """Restore the global generators of random numbers."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:

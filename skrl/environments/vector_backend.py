@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from jaxtyping import Bool, Float
 
-from skrl.base import ActionMasks, Actions, States, Transitions
+from skrl.base import ActionMasks, Actions, State, States, Transitions
 from skrl.environments.action_masks import KEY, read_masks
 from skrl.environments.backends import INT64, Backend, derive_seeds, raise_bad_reward
 from skrl.environments.processes import ProcessVectorEnv
@@ -153,16 +153,48 @@ class VectorBackend(Backend):
         frames = super().render()
         return frames[0] if isinstance(frames, tuple | list) else frames
 
+    def state(self) -> State | None:
+        """Copy where the environments stand; None if they cannot be captured."""
+        state = super().state()
+        return state and {**state, "waiting": self.waiting.copy()}
+
+    def set_state(self, state: State) -> None:
+        """Continue from a `state`. The environments must have been reset."""
+        super().set_state(state)
+        self.waiting = state["waiting"].copy()
+
+    def capture(self) -> Any:
+        """Copy where each environment stands; None if one cannot be captured."""
+        return self.env.capture() if self._is_in_processes else super().capture()
+
+    def restore(self, captured: Any) -> None:
+        """Put each environment where `capture` found it."""
+        if self._is_in_processes:
+            self.env.restore(captured)
+        else:
+            super().restore(captured)
+
+    def captured_parts(self) -> list[Any]:
+        """List what is captured, in the same way in processes and in this one."""
+        has_own_state = self.mode is not AutoresetMode.DISABLED
+        if type(self.env) is not SyncVectorEnv or has_own_state:
+            return [self.env]
+        return list(self.env.envs)
+
+    @property
+    def _is_in_processes(self) -> bool:
+        return isinstance(self.env, ProcessVectorEnv)
+
     def reward_threshold(self) -> float | None:
         """Give the registered mean return that counts as solved, if all environments agree."""
-        if not isinstance(self.env, ProcessVectorEnv):
+        if not self._is_in_processes:
             return super().reward_threshold()
         thresholds = {facts.reward_threshold for facts in self.env.facts}
         return thresholds.pop() if len(thresholds) == 1 else None
 
     def has_time_limit(self) -> bool:
         """Whether every episode is known to be cut off."""
-        if not isinstance(self.env, ProcessVectorEnv):
+        if not self._is_in_processes:
             return super().has_time_limit()
         return all(facts.has_time_limit for facts in self.env.facts)
 

@@ -107,8 +107,13 @@ class Step:
 
 def walk(environment: Environment, n_steps: int, seed: int = 0) -> Iterator[Step]:
     """Reset, and take random steps that are allowed; the same ones for the same seed."""
-    rng = np.random.default_rng(seed)
     environment.reset(seed=seed)
+    yield from walk_on(environment, n_steps, seed)
+
+
+def walk_on(environment: Environment, n_steps: int, seed: int = 0) -> Iterator[Step]:
+    """Take the same steps from where the environment stands."""
+    rng = np.random.default_rng(seed)
     for _ in range(n_steps):
         before, masks = environment.states.copy(), environment.action_masks
         draws = rng.random((environment.n_envs_, environment.n_actions))
@@ -285,6 +290,23 @@ def check_seeds_reproduce(environment: Environment) -> None:
         expect_same(one.after, other.after, "the attribute states with the same seed")
 
 
+def check_state(environment: Environment) -> None:
+    """If it says where it stands, another one that is put there goes on like it."""
+    with closing(clone(environment)) as one, closing(clone(environment)) as other:
+        list(walk(one, N_STEPS))
+        state = copy.deepcopy(one.state())
+        if state is None:
+            return
+        list(walk(other, 3, seed=1))
+        other.set_state(state)
+        expect_same(other.states, one.states, "the attribute states after set_state")
+        for step, same in zip(walk_on(other, N_STEPS), walk_on(one, N_STEPS), strict=True):
+            for name in ("states", "rewards", "next_states", "terminated", "truncated"):
+                got, expected = (getattr(s.transitions, name) for s in (step, same))
+                expect_same(got, expected, f"the {name} after set_state")
+            expect_same(step.after, same.after, "the attribute states after set_state")
+
+
 def check_seeds_matter(environment: Environment) -> None:
     """If the first states are random, different seeds give different ones."""
     with closing(clone(environment)) as copied:
@@ -342,6 +364,7 @@ ENVIRONMENT_CHECKS: tuple[Check, ...] = (
     check_next_states,
     check_steps_do_not_change_later,
     check_seeds_reproduce,
+    check_state,
     check_seeds_matter,
     check_replicate,
     check_bad_actions,
