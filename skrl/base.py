@@ -655,12 +655,22 @@ class Run:
             `set_state`, with an environment that stands where this one stands, continues bit for
             bit like this one.
         """
+        return self._state(self.runner.state(), self.history.state())
+
+    def live_state(self) -> State:
+        """Give the same without copying what is large; see `Runner.live_state`."""
+        return self._state(self.runner.live_state(), self.history.live_state())
+
+    def _state(self, runner: State, history: State) -> State:
         return {
             "qfunction": self.qfunction.state(),
             "policy": self.policy.state(),
-            "runner": self.runner.state(),
-            "callbacks": [callback.state() for callback in self.callbacks],
-            "history": self.history.state(),
+            "runner": runner,
+            "callbacks": [[type(c).__name__, c.state()] for c in self.callbacks],
+            "history": history,
+            "budget": self.budget.state(),
+            "schedule": self.schedule.state(),
+            "stop_reason": self.stop_reason,
             "rng": self.rng.bit_generator.state,
             "learning": None if self._learning is None else _copies(self._learning.to_dict()),
         }
@@ -671,14 +681,29 @@ class Run:
         Parameters
         ----------
         state : dict
-            What `state` gave, of a run of the same parts.
+            What `state` gave, of a run of the same parts. Callbacks that remember nothing may
+            differ.
+
+        Raises
+        ------
+        ValueError
+            If a callback that remembers something is missing.
         """
         self.qfunction.set_state(state["qfunction"])
         self.policy.set_state(state["policy"])
         self.runner.set_state(state["runner"])
-        for callback, its_state in zip(self.callbacks, state["callbacks"], strict=True):
-            callback.set_state(its_state)
+        watching = list(self.callbacks)
+        for name, its_state in state["callbacks"]:
+            callback = next((c for c in watching if type(c).__name__ == name), None)
+            if callback is not None:
+                watching.remove(callback)
+                callback.set_state(its_state)
+            elif its_state:
+                raise ValueError(f"The run was watched by a {name}, which is missing now: add it.")
         self.history.set_state(state["history"])
+        self.budget = Budget(self.history, **state["budget"])
+        self.schedule = Budget(self.history, **state["schedule"])
+        self.stop_reason = state["stop_reason"]
         self.rng.bit_generator.state = state["rng"]
         self.progress = self.schedule.used()
         if state["learning"] is not None:
@@ -758,6 +783,17 @@ class Runner(BaseEstimator, ABC):
     def state(self) -> State:
         """Copy what the runner remembers between steps; see `QFunction.state`."""
         return {}
+
+    def live_state(self) -> State:
+        """Give what `state` copies, with what is large as it is, for a checkpoint.
+
+        Returns
+        -------
+        dict
+            As `state`, but it may contain a `skrl.rings.Ring` in the place of an array: the
+            checkpoint then writes only what is new. It is valid until the next step.
+        """
+        return self.state()
 
     def set_state(self, state: State) -> None:
         """Continue from a `state`."""

@@ -7,9 +7,12 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from skrl.transitions import Transitions
+
+# The columns of integers; the others are floats.
+INTEGERS = {"episode", "env_id", "n_steps", "length", "n_episodes", "evaluation_steps"}
 
 
 class Table:
@@ -61,6 +64,25 @@ class Table:
         if isinstance(which, slice):
             return np.array([row[position] for row in self._rows[which]])
         return self._rows[which][position]
+
+    def set_rows(self, rows: Any) -> None:
+        """Replace all rows.
+
+        Parameters
+        ----------
+        rows : list of sequences, or ndarray of shape (k, n_columns)
+            Those of an array are floats; they become integers in the columns that count.
+        """
+        if isinstance(rows, np.ndarray):
+            columns = zip(self.columns, rows.T.tolist(), strict=True)
+            rows = zip(
+                *(map(int, c) if name in INTEGERS else c for name, c in columns), strict=True
+            )
+        self._rows = [tuple(row) for row in rows]
+
+    def to_array(self) -> Float64[np.ndarray, "k n_columns"]:
+        """Give all rows as an array of floats."""
+        return np.array(self._rows, dtype=np.float64).reshape(-1, len(self.columns))
 
     def to_frame(self) -> Any:
         """Make a `pandas.DataFrame` of the rows.
@@ -223,14 +245,25 @@ class History(Table):
         dict
             Arrays, and values that JSON can hold.
         """
+        tables = self.tables().items()
+        return {**{name: list(table._rows) for name, table in tables}, **self._counters()}
+
+    def live_state(self) -> dict[str, Any]:
+        """Give the same with arrays of the rows; see `skrl.base.Runner.live_state`."""
+        tables = self.tables().items()
+        return {**{name: table.to_array() for name, table in tables}, **self._counters()}
+
+    def tables(self) -> dict[str, Table]:
+        """Name the tables: ``episodes``, which are the history itself, and the others."""
+        return {"episodes": self, "evaluations": self.evaluations, "metrics": self.metrics}
+
+    def _counters(self) -> dict[str, Any]:
         return {
-            "episodes": list(self._rows),
-            "evaluations": list(self.evaluations._rows),
-            "metrics": list(self.metrics._rows),
             "n_steps": self.n_steps,
             "returns": self._returns.copy(),
             "lengths": self._lengths.copy(),
             "single": [self._return, self._length],
+            "seconds": self.seconds(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -241,11 +274,10 @@ class History(Table):
         state : dict
             What `state` gave.
         """
-        self._rows = [tuple(row) for row in state["episodes"]]
-        self.evaluations._rows = [tuple(row) for row in state["evaluations"]]
-        self.metrics._rows = [tuple(row) for row in state["metrics"]]
+        for name, table in self.tables().items():
+            table.set_rows(state[name])
         self.n_steps = state["n_steps"]
-        self._began = perf_counter() - self.seconds_so_far()
+        self._began = perf_counter() - state["seconds"]
         self._returns, self._lengths = state["returns"].copy(), state["lengths"].copy()
         self._return, self._length = state["single"]
 
@@ -259,7 +291,7 @@ class Budget:
         Counts steps and episodes.
     n_steps, n_episodes : int or None
         The budget. At least one must be given.
-    since : (int, int) or None
+    since : sequence of two int, or None
         The numbers of steps and of episodes from which on the budget counts. None stands for
         what the history has counted so far.
     """
@@ -269,7 +301,7 @@ class Budget:
         history: History,
         n_steps: int | None,
         n_episodes: int | None,
-        since: tuple[int, int] | None = None,
+        since: Sequence[int] | None = None,
     ) -> None:
         if n_steps is None and n_episodes is None:
             raise ValueError("A run needs a budget: give n_steps, n_episodes or both.")
@@ -280,6 +312,12 @@ class Budget:
         self.first_step, self.first_episode = since or (history.n_steps, len(history))
         self.n_steps, self.n_episodes = n_steps or inf, n_episodes or inf
         self.last_step = self.first_step + self.n_steps
+
+    def state(self) -> dict[str, Any]:
+        """Give what a budget of the same history is made of."""
+        n_steps, n_episodes = (None if n == inf else n for n in (self.n_steps, self.n_episodes))
+        since = [self.first_step, self.first_episode]
+        return {"n_steps": n_steps, "n_episodes": n_episodes, "since": since}
 
     def used(self) -> float:
         """The part of the budget that is used, from 0 to 1."""

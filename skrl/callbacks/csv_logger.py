@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from skrl.base import Callback, Run, State
-from skrl.callbacks.run_folder import make_run_folder, tables_of
+from skrl.callbacks.run_folder import make_run_folder
 from skrl.history import Table
 
 
@@ -79,7 +79,7 @@ class CSVLogger(Callback):
             self.folder_ = make_run_folder(self.path)
         self.folder_.mkdir(parents=True, exist_ok=True)
         self._n_written = {}
-        for name, table in tables_of(run.history).items():
+        for name, table in run.history.tables().items():
             # The earlier file is complete until the new one is.
             part = self.folder_ / f"{name}.csv.part"
             _write(part, table, first=0)
@@ -90,7 +90,7 @@ class CSVLogger(Callback):
         """Append the new rows."""
         assert self.folder_ is not None
         assert self._n_written is not None
-        for name, table in tables_of(run.history).items():
+        for name, table in run.history.tables().items():
             first = self._n_written[name]
             if first < len(table):
                 _write(self.folder_ / f"{name}.csv", table, first)
@@ -98,7 +98,7 @@ class CSVLogger(Callback):
 
     def on_run_end(self, run: Run) -> None:
         """Append the last rows, also those of a run that failed."""
-        if self._n_written is not None and len(self._n_written) == len(tables_of(run.history)):
+        if self._n_written is not None and len(self._n_written) == len(run.history.tables()):
             self.on_rollout_end(run)
         self._n_written = None
 

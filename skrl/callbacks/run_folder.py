@@ -4,8 +4,6 @@ import os
 from itertools import count
 from pathlib import Path
 
-from skrl.history import History, Table
-
 
 def make_run_folder(parent: str | os.PathLike[str]) -> Path:
     """Make a new folder ``run-0``, ``run-1``, ... in `parent`: the first that does not exist.
@@ -35,12 +33,3 @@ def make_run_folder(parent: str | os.PathLike[str]) -> Path:
             continue  # an earlier run's, or one that runs at the same time
         return folder
     raise AssertionError("count never ends")
-
-
-def tables_of(history: History) -> dict[str, Table]:
-    """Name the tables of a history."""
-    return {
-        "episodes": history,
-        "evaluations": history.evaluations,
-        "metrics": history.metrics,
-    }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from skrl.base import Callback, Run, State
-from skrl.callbacks.run_folder import make_run_folder, tables_of
+from skrl.callbacks.run_folder import make_run_folder
 from skrl.history import History
 from skrl.qfunctions.deep.tensorflow import check_not_forked, tf
 
@@ -83,7 +83,7 @@ class TensorBoard(Callback):
     def on_run_begin(self, run: Run) -> None:
         """Open the writer."""
         check_not_forked()
-        sizes = {name: len(table) for name, table in tables_of(run.history).items()}
+        sizes = {name: len(table) for name, table in run.history.tables().items()}
         if self.folder_ is None or self._n_written is None or run.history.n_steps == 0:
             self.folder_, self._n_written = make_run_folder(self.log_dir), sizes
         # The history is shorter than what was written if a run failed and was undone.
@@ -96,10 +96,10 @@ class TensorBoard(Callback):
         with self._writer.as_default():
             self._write_episodes(run.history, self._n_written["episodes"])
             for name, columns in SCALARS.items():
-                for row in tables_of(run.history)[name][self._n_written[name] :]:
+                for row in run.history.tables()[name][self._n_written[name] :]:
                     for column in columns:
                         _write(f"{name}/{column}", row[column], row["n_steps"])
-        self._n_written = {name: len(table) for name, table in tables_of(run.history).items()}
+        self._n_written = {name: len(table) for name, table in run.history.tables().items()}
         self._writer.flush()
 
     def on_run_end(self, run: Run) -> None:

@@ -150,11 +150,14 @@ class ExperienceReplay(Runner):
 
     def state(self) -> State:
         """Copy the memory and the counters; see `QFunction.state`."""
-        return {
-            "buffer": self.buffer_.state(),
-            "n_seen": self.n_seen_,
-            "n_learned": self._n_learned,
-        }
+        return {"buffer": self.buffer_.state(), **self._counters()}
+
+    def live_state(self) -> State:
+        """Give the same without copying the memory; see `Runner.live_state`."""
+        return {"buffer": self.buffer_.live_state(), **self._counters()}
+
+    def _counters(self) -> State:
+        return {"n_seen": self.n_seen_, "n_learned": self._n_learned}
 
     def set_state(self, state: State) -> None:
         """Continue from a `state`."""

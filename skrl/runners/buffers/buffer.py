@@ -97,5 +97,9 @@ class Buffer(BaseEstimator, ABC):
         """Copy everything that is remembered; see `QFunction.state`."""
         return {}
 
+    def live_state(self) -> State:
+        """Give what `state` copies, with what is large as it is; see `Runner.live_state`."""
+        return self.state()
+
     def set_state(self, state: State) -> None:
         """Continue from a `state`."""

@@ -1,11 +1,10 @@
 """The observations of a replay buffer: each is stored once, and so is each frame of a stack."""
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Bool, Int, Int64, Shaped
 
 from skrl.base import State, States
+from skrl.rings import Ring, copied, places
 
 # Frames kept beyond the capacity, for the last observations of episodes. One in 33 is enough for
 # episodes of 33 steps and more; with shorter ones a full buffer holds a few transitions less.
@@ -163,11 +162,15 @@ class Frames:
                 stacks[:, i] = self.array[batch_slots[:, i]]
         return out
 
+    def live_state(self) -> State:
+        """Give everything, without copying the frames; see `Runner.live_state`."""
+        values = {**vars(self), "state_shape": list(self.state_shape)}
+        return {**values, "array": Ring("frames", self.array, self.n_written)}
+
     def state(self) -> State:
         """Copy everything; see `QFunction.state`."""
-        values = {name: value for name, value in vars(self).items() if name != "array"}
-        values["state_shape"] = list(self.state_shape)
-        return {**values, "array": self.array[: min(self.n_written, self.size)].copy()}
+        copies: State = copied(self.live_state())
+        return copies
 
     @classmethod
     def from_state(cls, state: State) -> "Frames":
@@ -205,10 +208,3 @@ def find_stack(states: States, next_states: States) -> tuple[int, int]:
             if n % depth == 0 and np.array_equal(old[..., depth:], new[..., :-depth]):
                 return axis, n // depth
     return -1, 1
-
-
-def places(first: int, m: int, size: int) -> Any:
-    """Where m numbers from `first` on have their places in a ring: a slice or an array."""
-    start = first % size
-    # A slice is much faster than a list of places.
-    return slice(start, start + m) if start + m <= size else (first + np.arange(m)) % size

@@ -147,10 +147,10 @@ class PrioritizedBuffer(ReplayBuffer):
         weights = (priorities.min(axis=1, keepdims=True) / priorities) ** beta
         return places, weights.astype(np.float32)
 
-    def state(self) -> State:
-        """Copy everything that is remembered; see `QFunction.state`."""
+    def live_state(self) -> State:
+        """Give everything that is remembered; see `Runner.live_state`."""
         priorities = self._tree.get(np.arange(self.capacity))
-        return {**super().state(), "priorities": priorities}
+        return {**super().live_state(), "priorities": priorities}
 
     def set_state(self, state: State) -> None:
         """Continue from a `state`."""

@@ -5,13 +5,15 @@ from copy import copy
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Float, Int, Int64
 from numpy.random import Generator
 
 from skrl.base import State, Transitions
 from skrl.limits import check_count
+from skrl.rings import Ring, copied, places
 from skrl.runners.buffers.buffer import Buffer
-from skrl.runners.buffers.frames import Frames, places
+from skrl.runners.buffers.frames import Frames
+from skrl.runners.buffers.returns import find_successors, n_step_returns
 
 # At most so many bytes of observations wait to be stored.
 MAX_UNSTORED_BYTES = 2**22
@@ -93,9 +95,9 @@ class ReplayBuffer(Buffer):
 
     # What the buffer consists of once it is used, by the names of the attributes.
     _contents: tuple[str, ...] = (
-        "_rows",
         "_n_added",
         "_first",
+        "_piece",
         "_waiting_frames",
     )
 
@@ -328,87 +330,47 @@ class ReplayBuffer(Buffer):
         while self._blocks and self._blocks[0][1] < self._frames.oldest:
             self._first = max(self._first, self._blocks.popleft()[0])
 
-    def state(self) -> State:
-        """Copy everything that is remembered; see `QFunction.state`."""
-        self._flush()
+    def live_state(self) -> State:
+        """Give everything that is remembered, without copying what is large.
+
+        See `Runner.live_state`.
+        """
+        columns = {name: self._rows[name] for name in self._rows.dtype.names or ()}
+        added = Transitions.concatenate(self._added).to_dict() if self._added else None
         return {
             "contents": {name: copy(getattr(self, name)) for name in self._contents},
-            "frames": None if self._frames is None else self._frames.state(),
-            "facts": {name: array.copy() for name, array in self._facts.items()},
+            "rows": self._rings("rows", columns),
+            "facts": self._rings("facts", self._facts),
+            "frames": None if self._frames is None else self._frames.live_state(),
+            "added": added,
             "waiting": None if self._waiting is None else self._waiting.to_dict(),
-            "blocks": list(self._blocks),
+            "blocks": [list(block) for block in self._blocks],
         }
+
+    def _rings(self, kind: str, columns: dict[str, np.ndarray]) -> dict[str, Ring]:
+        return {n: Ring(f"{kind}.{n}", column, self._n_added) for n, column in columns.items()}
+
+    def state(self) -> State:
+        """Copy everything that is remembered; see `QFunction.state`."""
+        copies: State = copied(self.live_state())
+        return copies
 
     def set_state(self, state: State) -> None:
         """Continue from a `state`."""
         for name, value in state["contents"].items():
             setattr(self, name, copy(value))
         frames = state["frames"]
+        added, waiting = copied([state["added"], state["waiting"]])
         self._frames = None if frames is None else Frames.from_state(frames)
-        self._facts = {name: array.copy() for name, array in state["facts"].items()}
-        waiting = state["waiting"]
+        n_stack = 1 if self._frames is None else self._frames.n_stack
+        self._rows = np.empty(0 if self._frames is None else self.capacity, make_row(n_stack))
+        for name, column in state["rows"].items():
+            self._rows[name][: len(column)] = column
+        self._facts = {}
+        for name, column in state["facts"].items():
+            self._facts[name] = np.empty((self.capacity, *column.shape[1:]), column.dtype)
+            self._facts[name][: len(column)] = column
         self._waiting = None if waiting is None else Transitions(**waiting)
+        self._added = [] if added is None else [Transitions(**added)]
+        self._n_unstored = sum(map(len, self._added))
         self._blocks = deque((end, frame) for end, frame in state["blocks"])
-        self._added, self._n_unstored = [], 0
-
-
-def find_successors(steps: Transitions) -> Bool[np.ndarray, " m"]:
-    """Find the rows that are followed by the next step of the same episode.
-
-    Parameters
-    ----------
-    steps : Transitions
-        Of batch shape (m,), sorted by environment, then by time.
-
-    Returns
-    -------
-    bool ndarray of shape (m,)
-    """
-    assert steps.env_ids is not None
-    continues: np.ndarray = ~(steps.terminated | steps.truncated)
-    continues[:-1] &= steps.env_ids[1:] == steps.env_ids[:-1]
-    continues[-1:] = False
-    return continues
-
-
-def n_step_returns(
-    steps: Transitions, continues: Bool[np.ndarray, " m"], n_step_return: int
-) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-    """Sum up rewards over several steps.
-
-    Parameters
-    ----------
-    steps : Transitions
-        Single steps of batch shape (m,), every episode's in a row.
-    continues : bool ndarray of shape (m,)
-        Whether the next row is the next step of the same episode, and is to be summed up.
-    n_step_return : int
-        Over how many steps at most.
-
-    Returns
-    -------
-    last : int ndarray of shape (m,)
-        The last row that is summed up.
-    rewards, discounts : ndarray of shape (m,), dtype float32
-        ``r + g r' + g^2 r'' + ...``, and the discount after the last of them.
-    """
-    m = len(continues)
-    rows = np.arange(m)
-    # The last row of an episode is the next one that does not continue.
-    ends = np.minimum.accumulate(np.where(continues, m, rows)[::-1])[::-1]
-    last = np.minimum(rows + n_step_return - 1, ends)
-    single_rewards = steps.rewards.astype(np.float32)
-    single_discounts = steps.discounts.astype(np.float32)
-    within = np.where(continues, single_discounts, 0)
-    ending = single_discounts - within
-    rewards, discounts = np.zeros_like(single_rewards), np.zeros_like(within)
-    # What the k-th reward counts: the product of the k discounts before it, and 0 after the end.
-    weights = np.ones_like(within)
-    for k in range(min(n_step_return, m)):
-        # G = r + g r' + g g' r'' + ..., and the discount after an end on the way
-        rewards[: m - k] += weights[: m - k] * single_rewards[k:]
-        discounts[: m - k] += weights[: m - k] * ending[k:]
-        weights[: m - k] *= within[k:]
-    # ... or after n_step_return steps without an end
-    discounts += weights
-    return last, rewards, discounts
