@@ -27,12 +27,14 @@ from skrl.base import (
     Runner,
     States,
 )
+from skrl.callbacks import Checkpoint
 from skrl.callbacks.sklearn_callbacks import SklearnTasks, count_tasks
 from skrl.environments import as_environment
 from skrl.environments.spaces import ActionTranslator, to_states
 from skrl.evaluation import greedy_actions, play_episodes, side_by_side
 from skrl.limits import check_count
 from skrl.parameters import check_parameters
+from skrl.resuming import started
 from skrl.training import Parts, copy_parts, make_parts, plan_run
 
 
@@ -134,7 +136,7 @@ class QLearningAgent(CallbackSupportMixin, BaseEstimator):
     """
 
     # Environments and states take the place of scikit-learn's X: they are not metadata to route.
-    __metadata_request__fit: ClassVar[dict[str, Any]] = {"env": UNUSED}
+    __metadata_request__fit: ClassVar[dict[str, Any]] = {"env": UNUSED, "resume_from": UNUSED}
     __metadata_request__partial_fit: ClassVar[dict[str, Any]] = {"env": UNUSED, "n_steps": UNUSED}
     __metadata_request__score: ClassVar[dict[str, Any]] = {"env": UNUSED, "n_episodes": UNUSED}
     __metadata_request__predict: ClassVar[dict[str, Any]] = {
@@ -191,7 +193,7 @@ class QLearningAgent(CallbackSupportMixin, BaseEstimator):
     # ---- learning ------------------------------------------------------------------------------
 
     @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, env: Any, y: None = None) -> Self:
+    def fit(self, env: Any, y: None = None, *, resume_from: Any = None) -> Self:
         """Train in an environment.
 
         Parameters
@@ -200,6 +202,10 @@ class QLearningAgent(CallbackSupportMixin, BaseEstimator):
             Where to train. A list is trained on side by side.
         y : None
             Ignored; scikit-learn's model selection passes it.
+        resume_from : str, Path or None, default=None
+            A file of `skrl.callbacks.Checkpoint`, of an agent with the same parameters, in the
+            same environment. The training that wrote it goes on, and ends with the same agent as
+            if it had not been interrupted.
 
         Returns
         -------
@@ -207,14 +213,19 @@ class QLearningAgent(CallbackSupportMixin, BaseEstimator):
 
         Raises
         ------
+        OSError
+            If the checkpoint cannot be read.
         ValueError, TypeError
-            If a parameter is invalid, the environment is not supported, or training fails. An
-            agent that was fitted before is then as it was. One that is interrupted by Ctrl-C, or
-            whose first training fails, keeps what it has learned.
+            If a parameter is invalid, the environment is not supported, training fails, or the
+            checkpoint is damaged or belongs to another training. An agent that was fitted before
+            is then as it was. One that is interrupted by Ctrl-C, or whose first training fails,
+            keeps what it has learned.
         """
         check_parameters(self)
         n_steps, n_episodes = self.n_steps, self.n_episodes
-        return self._train(env, self.warm_start, n_steps, n_episodes, is_whole=True)
+        return self._train(
+            env, self.warm_start, n_steps, n_episodes, is_whole=True, resume_from=resume_from
+        )
 
     def partial_fit(self, env: Any, y: None = None, *, n_steps: int | None = None) -> Self:
         """Train for some more steps, continuing with what has been learned.
@@ -247,34 +258,35 @@ class QLearningAgent(CallbackSupportMixin, BaseEstimator):
         n_steps: int | None,
         n_episodes: int | None,
         is_whole: bool,
+        resume_from: Any = None,
     ) -> Self:
         """Resolve what is to be done, do it, and take over what came out."""
         environment = as_environment(env)
         was_fitted = hasattr(self, "qfunction_")
         try:
-            continues = continues and was_fitted
+            continues = continues and was_fitted and resume_from is None
             if continues:
                 self._check_spaces(environment)
             parts = copy_parts(self, self._parts) if continues else make_parts(self, environment)
             before = parts.state() if continues else None
             run = plan_run(self, environment, parts, n_steps, n_episodes, is_whole)
-            tasks = self._make_tasks(env, environment, parts, run) if is_whole else None
-            parts.runner.start(run)
-            try:
-                parts.runner.loop(run)
-            except KeyboardInterrupt:
-                self._adopt(parts, environment)
-                raise
-            except BaseException:
-                if before is not None:
-                    parts.set_state(before)
-                    self.runner_.forget()
-                elif not was_fitted:
+            with started(self, env, run, parts, continues, resume_from):
+                tasks = self._make_tasks(env, environment, parts, run) if is_whole else None
+                try:
+                    parts.runner.loop(run)
+                except KeyboardInterrupt:
                     self._adopt(parts, environment)
-                raise
-            finally:
-                if parts.evaluation is not None:
-                    parts.evaluation.set_params(environment=None)
+                    raise
+                except BaseException:
+                    if before is not None:
+                        parts.set_state(before)
+                        self.runner_.forget()
+                    elif not was_fitted:
+                        self._adopt(parts, environment)
+                    raise
+                finally:
+                    if parts.evaluation is not None:
+                        parts.evaluation.set_params(environment=None)
             self._adopt(parts, environment)
             if tasks is not None:
                 tasks.end()
@@ -302,7 +314,7 @@ class QLearningAgent(CallbackSupportMixin, BaseEstimator):
             return dict(vars(fitted))
 
         tasks = SklearnTasks(self, env, context, interval, fitted_attributes)
-        n_own = len(parts.callbacks)
+        n_own = sum(not isinstance(callback, Checkpoint) for callback in parts.callbacks)
         run.callbacks = [*run.callbacks[:n_own], tasks, *run.callbacks[n_own:]]
         return tasks
 

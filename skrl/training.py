@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, clone
 
 from skrl import policies, runners
 from skrl.base import Callback, Environment, Policy, QFunction, Run, Runner
-from skrl.callbacks import Evaluation, ProgressBar
+from skrl.callbacks import Checkpoint, Evaluation, ProgressBar
 from skrl.history import Budget, History
 from skrl.qfunctions import DQN, MemoizationQFunction
 from skrl.seeds import seed_sequence
@@ -116,7 +116,7 @@ def plan_run(
         whole_steps = None if whole_steps is None else history.n_steps + whole_steps
         whole_episodes = None if whole_episodes is None else len(history) + whole_episodes
     schedule = Budget(history, whole_steps, whole_episodes, since=(0, 0))
-    callbacks = list(parts.callbacks)
+    callbacks = [c for c in parts.callbacks if not isinstance(c, Checkpoint)]
     # Two seeds, also without evaluation: it does not change what is learned.
     run_seed, evaluation_seed = next_seed(parts.seeds), next_seed(parts.seeds)
     if agent.n_evaluations:
@@ -128,6 +128,8 @@ def plan_run(
         callbacks.append(evaluation)
     if agent.verbose:
         callbacks.append(ProgressBar())
+    # A checkpoint says what all others have come to.
+    callbacks += [c for c in parts.callbacks if isinstance(c, Checkpoint)]
     return Run(
         environment,
         parts.qfunction,

@@ -28,7 +28,7 @@ from skrl import (
     SimpleRunner,
 )
 from skrl.base import Decision, Environment, MaskedQFunction, Policy, QFunction, Runner
-from skrl.callbacks import CSVLogger, Evaluation, TensorBoard
+from skrl.callbacks import Checkpoint, CSVLogger, Evaluation, TensorBoard
 from skrl.callbacks.sklearn_callbacks import SklearnTasks
 from skrl.environments.worlds import IntervalWorld
 from skrl.estimator_checks import (
@@ -62,6 +62,7 @@ INSTANCES = {
     ConstantSchedule: [ConstantSchedule(0.1)],
     DQN: [DQN((8,)), DQN((8,), noisy=True)],
     EpsilonGreedy: [EpsilonGreedy(), EpsilonGreedy(0.3), EpsilonGreedy(LinearSchedule(0.8, 0.0))],
+    Checkpoint: [Checkpoint("run.checkpoint")],
     CSVLogger: [CSVLogger("runs")],
     Evaluation: [Evaluation(GymEnvironment(RING), interval=100)],
     TensorBoard: [TensorBoard("runs")],

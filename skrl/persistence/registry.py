@@ -5,7 +5,7 @@ from typing import Any
 
 from skrl import policies, qfunctions, runners
 from skrl.agent import QLearningAgent
-from skrl.callbacks import CSVLogger, Evaluation, ProgressBar, TensorBoard
+from skrl.callbacks import Checkpoint, CSVLogger, Evaluation, ProgressBar, TensorBoard
 from skrl.callbacks.evaluation import Memory
 from skrl.callbacks.race import Contender, Race
 from skrl.displays.live import LiveCurve
@@ -26,7 +26,8 @@ OURS = (
     *(getattr(qfunctions, name) for name in qfunctions.__all__),
     *(getattr(runners, name) for name in runners.__all__),
     *(QLearningAgent, Parts, History, Table),
-    *(CSVLogger, Evaluation, LiveCurve, ProgressBar, TensorBoard, Memory, Race, Contender),
+    *(Checkpoint, CSVLogger, Evaluation, LiveCurve, ProgressBar, TensorBoard),
+    *(Memory, Race, Contender),
     *(LearnerState, NumpyNetwork, DenseLayer, Noise, Norm, Moments, StateEncoder),
     *(NumpyConvolutionalNetwork, ConvolutionalStack, Convolution),
     *(networks.dense_network, networks.convolutional_network),

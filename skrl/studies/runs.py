@@ -6,14 +6,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from pickle import PicklingError
 from time import perf_counter
 from typing import Any, TextIO
 
 import gymnasium
-import joblib
 from sklearn.base import clone
 
+from skrl.checkpoints.identity import digest, recipe
 from skrl.environments.opening import is_live
 
 
@@ -89,16 +88,13 @@ class Job:
 
     def digest(self) -> str:
         """Identify the run by everything but the names, the same in every process."""
-        described = [_describe(self._seeded_agent()), _describe(self.env), self.n_episodes]
         try:
-            digest: str = joblib.hash(described)
-        except (PicklingError, TypeError) as error:
+            return digest(recipe([self._seeded_agent(), self.env, self.n_episodes]))
+        except ValueError as error:
             raise ValueError(
                 f"Agent {self.agent_name!r} or environment {self.env_name!r} cannot be recognised "
-                "in a file, because it contains a lambda or a local function or class. Define it "
-                "at the top of a module, or omit `resume`."
+                f"in a file, because {error}, or omit `resume`."
             ) from error
-        return digest
 
     def _seeded_agent(self) -> Any:
         return clone(self.agent).set_params(random_state=self.seed)
@@ -169,17 +165,6 @@ def portable(env: Any) -> Any:
 
 
 # ---- the file of finished runs -----------------------------------------------------------------
-
-
-def _describe(value: Any) -> Any:
-    """Replace estimators by their classes and parameters, so that equal ones have equal hashes."""
-    if hasattr(value, "get_params") and not isinstance(value, type):
-        return [type(value), _describe(value.get_params(deep=False))]
-    if isinstance(value, Mapping):
-        return {name: _describe(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_describe(item) for item in value]
-    return value
 
 
 def read_finished(path: Path) -> dict[str, Result]:
