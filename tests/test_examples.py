@@ -33,6 +33,11 @@ def test_values_spread_to_the_start(tmp_path):
     assert "V(start) = 0.59049, exact 0.59049" in output
 
 
+def test_a_resumed_training_ends_with_the_same_agent(tmp_path):
+    output = run("resume.py", tmp_path)
+    assert re.findall(r"Same \w+: (\w+)", output) == ["True"] * 3
+
+
 def test_frozen_lake_is_crossed(tmp_path):
     output = run("frozen_lake.py", tmp_path)
     assert float(re.search(r"goal in ([\d.]+)%", output)[1]) >= 70

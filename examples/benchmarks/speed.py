@@ -16,6 +16,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import acting_rows
+import checkpoint_row
 import cost_rows
 import learning_rows
 import pixel_rows
@@ -38,6 +39,7 @@ ROWS: dict[str, Callable[[Options], Iterator[Row | Breakdown]]] = {
     "replay-memory": cost_rows.replay_memory,
     "replay-sampling": cost_rows.replay_sampling,
     "memory-50-fits": cost_rows.memory_50_fits,
+    "checkpoint": checkpoint_row.checkpoint,
     "search-2-jobs": search_row.search_2_jobs,
     "profile": step_profile.profile,
 }
