@@ -51,6 +51,7 @@ from numpy.random import Generator
 from sklearn.base import BaseEstimator
 
 from skrl.history import Budget, History
+from skrl.interruptions import Interrupts, handled_interrupts
 from skrl.transitions import (
     ActionMasks,
     Actions,
@@ -585,8 +586,8 @@ class Run:
         # The update that is being made in the background, and what finishes it.
         self._learning: Transitions | None = None
         self._finish: Callable[[], Float[np.ndarray, "*batch"]] | None = None
-        # The first updates of a rollout: what was learned from, and the TD errors.
-        self._learned: list[tuple[Transitions, Float[np.ndarray, "*batch"]]] = []
+        # The first updates of a rollout: some of the states learned from, and the TD errors.
+        self._learned: list[tuple[States, Float[np.ndarray, "*batch"]]] = []
 
     def stop(self, reason: str) -> None:
         """End the run as soon as the current step is done, for the `reason` given."""
@@ -594,9 +595,7 @@ class Run:
 
     def update(self, transitions: Transitions) -> None:
         """Learn from transitions at once; see `QFunction.update`."""
-        td_errors = self.qfunction.update(transitions)
-        if len(self._learned) < N_UPDATES_FOR_METRICS:
-            self._learned.append((transitions, td_errors))
+        self._note_metrics(transitions, self.qfunction.update(transitions))
 
     def start_update(self, transitions: Transitions) -> None:
         """Begin to learn in the background, after finishing what has begun earlier."""
@@ -616,18 +615,25 @@ class Run:
         finish, transitions = self._finish, self._learning
         self._finish = self._learning = None
         td_errors = finish()
-        if len(self._learned) < N_UPDATES_FOR_METRICS:
-            self._learned.append((transitions, td_errors))
+        self._note_metrics(transitions, td_errors)
         return td_errors
+
+    def _note_metrics(
+        self, transitions: Transitions, td_errors: Float[np.ndarray, "*batch"]
+    ) -> None:
+        """Remember an update until `record_metrics`, if it is one of the first."""
+        if len(self._learned) < N_UPDATES_FOR_METRICS:
+            # Of K batches the states of the last one. A buffer may use their memory again.
+            states = transitions.states if td_errors.ndim == 1 else transitions.states[-1]
+            self._learned.append((states[:N_STATES_FOR_METRICS].copy(), td_errors))
 
     def record_metrics(self) -> None:
         """Write the first updates since the last call as a row of ``history.metrics``."""
         if not self._learned:
             return
         td_errors = np.concatenate([errors for _, errors in self._learned], axis=None)
-        # Of K batches the states of the last one.
-        states = [t.states if errors.ndim == 1 else t.states[-1] for t, errors in self._learned]
-        values = self.qfunction.values(np.concatenate(states)[:N_STATES_FOR_METRICS])
+        states = np.concatenate([states for states, _ in self._learned])
+        values = self.qfunction.values(states[:N_STATES_FOR_METRICS])
         self._learned.clear()
         known = {
             "loss": float(np.square(td_errors).mean()) / 2,
@@ -895,43 +901,52 @@ class Runner(BaseEstimator, ABC):
         run : Run
             A run that has been started, or restored by `Run.set_state`.
         """
+        acting = run.qfunction.for_exploration(run.rng)
+        begun: list[Callback] = []
+        with handled_interrupts() as interrupts:
+            try:
+                for callback in run.callbacks:
+                    begun.append(callback)
+                    callback.on_run_begin(run)
+                while run.stop_reason is None:
+                    with interrupts.delayed():
+                        self._roll_out(run, acting, interrupts)
+                    if run.budget.is_used_up() and run.stop_reason is None:
+                        run.stop("the budget is used up")
+                    run.record_metrics()
+                    for callback in run.callbacks:
+                        callback.on_rollout_end(run)
+                with interrupts.delayed():
+                    self.end(run)
+            finally:
+                _end(begun, run)
+
+    def _roll_out(self, run: Run, acting: QFunction, interrupts: Interrupts) -> None:
+        """Act, observe and learn for `rollout_length` steps, or until the run is over."""
         environment, qfunction, policy, rng = run.environment, run.qfunction, run.policy, run.rng
         history, budget, schedule = run.history, run.budget, run.schedule
-        acting = qfunction.for_exploration(rng)
-        begun: list[Callback] = []
-        try:
-            for callback in run.callbacks:
-                begun.append(callback)
-                callback.on_run_begin(run)
-            while run.stop_reason is None:
-                rollout_end = min(history.n_steps + self.rollout_length, budget.last_step)
-                while history.n_steps < rollout_end and run.stop_reason is None:
-                    states, masks = environment.states, environment.action_masks
-                    decision = policy.decide(states, acting, run.progress, rng, masks)
-                    if acting is not qfunction:
-                        decision = _judge(decision, MaskedQFunction(qfunction, masks), states)
-                    transitions = environment.step(decision.actions)
-                    transitions.is_greedy = decision.is_greedy
-                    if transitions.env_ids is not None and decision.is_greedy is not None:
-                        transitions.is_greedy = decision.is_greedy[transitions.env_ids]
-                    ended = history.record(transitions)
-                    self.learn(run, transitions)
+        rollout_end = min(history.n_steps + self.rollout_length, budget.last_step)
+        while history.n_steps < rollout_end and run.stop_reason is None:
+            states, masks = environment.states, environment.action_masks
+            decision = policy.decide(states, acting, run.progress, rng, masks)
+            if acting is not qfunction:
+                decision = _judge(decision, MaskedQFunction(qfunction, masks), states)
+            transitions = environment.step(decision.actions)
+            transitions.is_greedy = decision.is_greedy
+            if transitions.env_ids is not None and decision.is_greedy is not None:
+                transitions.is_greedy = decision.is_greedy[transitions.env_ids]
+            ended = history.record(transitions)
+            self.learn(run, transitions)
 
-                    run.progress = schedule.used()
-                    if ended is not None:
-                        policy.end_episodes(ended)
-                        for callback in run.callbacks:
-                            callback.on_episode_end(run)
-                        if budget.is_used_up():
-                            break
-                if budget.is_used_up() and run.stop_reason is None:
-                    run.stop("the budget is used up")
-                run.record_metrics()
+            run.progress = schedule.used()
+            if ended is not None:
+                policy.end_episodes(ended)
                 for callback in run.callbacks:
-                    callback.on_rollout_end(run)
-            self.end(run)
-        finally:
-            _end(begun, run)
+                    callback.on_episode_end(run)
+                if budget.is_used_up():
+                    break
+            if interrupts.is_pending:
+                break
 
 
 def _judge(decision: Decision, qfunction: QFunction, states: States) -> Decision:

@@ -265,14 +265,16 @@ class Evaluation(Callback):
     def _play_off(self, run: Run) -> None:
         """Let the contenders play on with the steps that are left."""
         race, latest = self._known.race, run.qfunction.state()
-        while (i := race.next_to_play(self.n_episodes)) is not None and self._can_afford(run, 1):
-            state, returns = race.contenders[i]
-            run.qfunction.set_state(state)
-            heat = self._play(run, (0, len(returns)))
-            if heat is None:
-                break
-            race.extend(i, heat)
-        run.qfunction.set_state(latest)
+        try:
+            while (i := race.next_to_play(self.n_episodes)) is not None:
+                state, returns = race.contenders[i]
+                run.qfunction.set_state(state)
+                heat = self._play(run, (0, len(returns))) if self._can_afford(run, 1) else None
+                if heat is None:
+                    break
+                race.extend(i, heat)
+        finally:
+            run.qfunction.set_state(latest)
 
     def _recall(self, run: Run) -> Returns:
         """The last evaluation's returns, if the same episodes would be played again; else none."""
