@@ -9,6 +9,7 @@ chosen.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import gymnasium
@@ -187,10 +188,10 @@ class SingleBackend(Backend):
     def reset(self, seed: int | None) -> States:
         """Begin a new episode."""
         if seed is None:
-            observation, info = self.env.reset()
+            observation, info = unpack_reset(self.env.reset())
         else:
             env_seed, action_seed = derive_seeds(seed, 2)
-            observation, info = self.env.reset(seed=env_seed)
+            observation, info = unpack_reset(self.env.reset(seed=env_seed))
             self.action_space.seed(action_seed)
         self._states = self.observations.translate(observation)
         self.action_masks = self._read_mask(info, FALSE) if KEY in info else None
@@ -205,7 +206,9 @@ class SingleBackend(Backend):
             self.check_range(actions)
         states = self.states if self._states is None else self._states
         action = self.actions.translate_one(index)
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        observation, reward, terminated, truncated, info = unpack_step(self.env.step(action))
+        if type(terminated) is not bool or type(truncated) is not bool:
+            terminated, truncated = to_flags([terminated, truncated], 2)
         try:
             is_finite = math.isfinite(reward)
         except (TypeError, OverflowError):
@@ -229,7 +232,7 @@ class SingleBackend(Backend):
             self.action_masks = self._read_mask(info, transitions.terminated)
             transitions.next_action_masks = self.action_masks
         if terminated or truncated:
-            observation, info = self.env.reset()
+            observation, info = unpack_reset(self.env.reset())
             self._states = self.observations.translate(observation)
             if has_masks:
                 self.action_masks = self._read_mask(info, FALSE)
@@ -269,6 +272,41 @@ def has_time_limit(env: Any) -> bool:
 def derive_seeds(seed: int, n: int) -> list[int]:
     """Derive n independent seeds, independent also of those of ``seed + 1``."""
     return [int(word) for word in np.random.SeedSequence(seed).generate_state(n)]
+
+
+def unpack_reset(result: Any) -> tuple[Any, dict[str, Any]]:
+    """Check what an environment's reset method returned."""
+    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict):
+        return result
+    raise ValueError(
+        "The environment's reset method must return (observation, info), where info is a dict, "
+        f"got {result!r:.200}."
+    )
+
+
+def unpack_step(result: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    """Check what an environment's step method returned."""
+    if type(result) is tuple and len(result) == 5:
+        return result
+    raise ValueError(
+        "The environment's step method must return (observation, reward, terminated, truncated, "
+        f"info), got {result!r:.200}."
+    )
+
+
+def to_flags(values: Any, n: int) -> Bool[np.ndarray, " n"]:
+    """Copy `terminated` or `truncated` of n environments, and refuse what is not a bool."""
+    with suppress(ValueError):  # for arrays of different shapes
+        flags = np.array(values)
+        is_right = flags.dtype == bool or (
+            flags.dtype.kind in "iu" and np.isin(flags, (0, 1)).all()
+        )
+        if is_right and flags.shape == (n,):
+            return flags.astype(bool, copy=False)
+    raise ValueError(
+        "The environment's step method must return bools for terminated and truncated, got "
+        f"{values!r:.200}."
+    )
 
 
 def raise_bad_reward(reward: Any) -> None:

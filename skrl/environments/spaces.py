@@ -19,6 +19,7 @@ from jaxtyping import Float32, Int64, Shaped
 from skrl.arrays import describe, one_hot
 
 MAX_ENUMERATED_ACTIONS = 10_000
+CORRECT_SPACE = "If the environment gave them, correct its observation_space."
 
 
 class StateTranslator:
@@ -85,22 +86,35 @@ class StateTranslator:
         Raises
         ------
         ValueError
-            If the observations do not have the shape of their space.
+            If the observations do not have the shape of their space, are not real numbers, or
+            would be changed by the conversion to an integer dtype.
         """
-        if self.is_nested:
-            states = flatten_batch(self.space, observations, self.n_envs)
-        else:
-            # This copies (an environment may reuse its array), converts to the dtype of the
-            # space, and adds the batch axis if it is missing.
-            states = np.array(observations, dtype=self.dtype, ndmin=self.n_axes)
-            if self.is_shifted:
-                states -= self.start
+        try:
+            states = self._convert(observations)
+        except (TypeError, ValueError, LookupError, OverflowError) as error:
+            raise ValueError(
+                f"{describe(observations)} cannot be converted to observations of the space "
+                f"{self.space}: {error}. {CORRECT_SPACE}"
+            ) from error
         if states.shape != self.shape:
             raise ValueError(
                 f"Observations of shape {states.shape} do not fit the observation space "
-                f"{self.space}: expected {self.shape}, with one observation per row. If the "
-                "environment gave them, correct its observation_space."
+                f"{self.space}: expected {self.shape}, with one observation per row. "
+                f"{CORRECT_SPACE}"
             )
+        return states
+
+    def _convert(self, observations: Any) -> np.ndarray:
+        if self.is_nested:
+            return flatten_batch(self.space, observations, self.n_envs)
+        # This copies (an environment may reuse its array), converts to the dtype of the space,
+        # and adds the batch axis if it is missing.
+        if type(observations) is int or getattr(observations, "dtype", None) == self.dtype:
+            states = np.array(observations, dtype=self.dtype, ndmin=self.n_axes)
+        else:
+            states = convert(observations, np.dtype(self.dtype), self.n_axes)
+        if self.is_shifted:
+            states -= self.start
         return states
 
 
@@ -212,6 +226,18 @@ def state_space_of(space: gymnasium.Space[Any]) -> gymnasium.Space[Any]:
             low, high = flat.low.astype(np.float32), flat.high.astype(np.float32)
         return spaces.Box(low, high, dtype=np.float32)
     return space
+
+
+def convert(observations: Any, dtype: np.dtype[Any], n_axes: int) -> np.ndarray:
+    """Convert real numbers; raise a ValueError if an integer dtype cannot hold them."""
+    given = np.array(observations, ndmin=n_axes)
+    if given.dtype.kind not in "biuf":
+        raise ValueError(f"they are not real numbers, but of the type {given.dtype}")
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN is reported later
+        states = given.astype(dtype)
+    if states.dtype.kind in "biu" and not np.array_equal(states, given):
+        raise ValueError(f"the dtype {dtype} cannot hold {given!r:.80}")
+    return states
 
 
 def check_equal_spaces(envs: Sequence[Any], names: Sequence[Any]) -> None:
@@ -371,7 +397,7 @@ def flatten_batch(
         return one_hot(rows - space.start, np.array([space.n]))
     if isinstance(space, spaces.MultiDiscrete):
         return one_hot(rows - space.start.ravel(), space.nvec.ravel())
-    return rows.astype(np.float32)
+    return convert(rows, np.dtype(np.float32), 2)
 
 
 def enumerate_actions(

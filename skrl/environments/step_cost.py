@@ -6,6 +6,7 @@ import random
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
+from math import ceil
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -19,16 +20,14 @@ from skrl.environments.processes import CONTEXT, can_begin_processes
 # Rounds of steps of a scratch copy. A round has so many, or as many as take so many seconds.
 N_ROUNDS, N_STEPS, SECONDS = 3, 40, 0.03
 N_MESSAGES = 100
-# What `ProcessVectorEnv` sends to an environment for each step, and what comes back.
-QUESTION = ("step", np.int64(0))
-ANSWER: Any = ((0.0, False, False, None), "")
 
 
 def pays_in_processes(make: Callable[[], gymnasium.Env[Any, Any]], n_envs: int) -> bool:
     """Measure whether environments side by side are faster in processes.
 
-    Of the time t of a step, processes on p cores save (1 - 1/p) t. They cost the messages to and
-    from the environment.
+    Of the time n t of n steps, p processes on as many cores save (1 - 1/p) n t. They cost p
+    messages and answers, for n/p environments each, and about as much again for what is not
+    measured: checking observations and copying them.
 
     Parameters
     ----------
@@ -43,15 +42,16 @@ def pays_in_processes(make: Callable[[], gymnasium.Env[Any, Any]], n_envs: int) 
     bool
         False also if the scratch copy fails.
     """
-    n_parallel: int = min(n_envs, joblib.cpu_count())
-    if n_parallel < 2 or not can_begin_processes():
+    p: int = min(n_envs, joblib.cpu_count())
+    if p < 2 or not can_begin_processes():
         return False
     try:
-        saved = step_seconds(make) * (1 - 1 / n_parallel)
+        saved = n_envs * step_seconds(make) * (1 - 1 / p)
     except Exception:  # a user's environment may raise anything; it will do so again when used
         return False
+    share = ceil(n_envs / p)
     # The second measurement begins a process; the first one is quick, and less than the second.
-    return saved > pipe_seconds() and saved > message_seconds()
+    return saved > 2 * p * pipe_seconds(share) and saved > 2 * p * message_seconds(share)
 
 
 def step_seconds(make: Callable[[], gymnasium.Env[Any, Any]]) -> float:
@@ -97,24 +97,24 @@ def random_numbers_kept() -> Iterator[None]:
 
 
 @cache
-def pipe_seconds() -> float:
+def pipe_seconds(share: int) -> float:
     """Measure what the messages of a step take without another process."""
     here, there = multiprocessing.Pipe()
     with here, there:
-        return _median_seconds(here, there)
+        return _median_seconds(here, there, share)
 
 
 @cache
-def message_seconds() -> float:
-    """Measure what the messages of a step take, to another process and back."""
+def message_seconds(share: int) -> float:
+    """Measure what the messages of a step take, to a process with a share of them and back."""
     context: Any = multiprocessing.get_context(CONTEXT)
     here, there = context.Pipe()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
-        process = context.Process(target=_answer, args=(there,), daemon=True)
+        process = context.Process(target=_answer, args=(there, share), daemon=True)
         process.start()
     try:
-        return _median_seconds(here, here)
+        return _median_seconds(here, here, share)
     finally:
         here.send(None)
         process.join()
@@ -122,17 +122,19 @@ def message_seconds() -> float:
         there.close()
 
 
-def _answer(pipe: Any) -> None:
-    """Answer every question until there are no more."""
+def _answer(pipe: Any, share: int) -> None:
+    """Answer every question, as a process of `ProcessVectorEnv` does, until there are no more."""
+    answer = [(0.0, False, False, None)] * share, ""
     while pipe.recv() is not None:
-        pipe.send(ANSWER)
+        pipe.send(answer)
 
 
-def _median_seconds(sender: Any, receiver: Any) -> float:
+def _median_seconds(sender: Any, receiver: Any, share: int) -> float:
+    question = "step", (range(share), np.zeros(share, np.int64))
     times = []
     for _ in range(N_MESSAGES):
         begin = perf_counter()
-        sender.send(QUESTION)
+        sender.send(question)
         receiver.recv()
         times.append(perf_counter() - begin)
     return median(times)

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,13 @@ from jaxtyping import Bool, Float
 
 from skrl.base import ActionMasks, Actions, State, States, Transitions
 from skrl.environments.action_masks import KEY, read_masks
-from skrl.environments.backends import INT64, Backend, derive_seeds, raise_bad_reward
+from skrl.environments.backends import (
+    INT64,
+    Backend,
+    derive_seeds,
+    raise_bad_reward,
+    to_flags,
+)
 from skrl.environments.processes import ProcessVectorEnv
 from skrl.environments.spaces import StateTranslator
 
@@ -53,12 +59,12 @@ class VectorBackend(Backend):
     def reset(self, seed: int | None) -> States:
         """Begin a new episode in every environment."""
         if seed is None:
-            observations, infos = self.env.reset()
+            observations, infos = self._call(self.env.reset)
         else:
             *env_seeds, action_seed = derive_seeds(seed, self.n_envs + 1)
             # Others are not known to take a seed per environment.
             env_seed: Any = env_seeds[0] if self.is_vectorized else env_seeds
-            observations, infos = self.env.reset(seed=env_seed)
+            observations, infos = self._call(self.env.reset, seed=env_seed)
             self.env.action_space.seed(action_seed)
             self.action_space.seed(action_seed)
         self.waiting = self.nowhere
@@ -71,11 +77,11 @@ class VectorBackend(Backend):
         self.check_form(actions)
         self.check_range(actions)
         states = self.states
-        observations, rewards, terminated, truncated, infos = self.env.step(
-            self.actions.translate(actions)
+        observations, rewards, terminated, truncated, infos = self._call(
+            self.env.step, self.actions.translate(actions)
         )
         rewards = to_floats(rewards, self.n_envs)
-        terminated, truncated = np.array(terminated, dtype=bool), np.array(truncated, dtype=bool)
+        terminated, truncated = (to_flags(flags, self.n_envs) for flags in (terminated, truncated))
         discounts = (~terminated).astype(rewards.dtype)
         next_states = self._states = self.observations.translate(observations)
         transitions = Transitions(
@@ -112,7 +118,7 @@ class VectorBackend(Backend):
         if np.count_nonzero(ended) == self.n_envs:
             # The next step would only reset. Do it now: its actions are ignored.
             ignored = np.zeros(self.n_envs, dtype=INT64)
-            observations, *_, infos = self.env.step(self.actions.translate(ignored))
+            observations, *_, infos = self._call(self.env.step, self.actions.translate(ignored))
             self._states = self.observations.translate(observations)
             if self.action_masks is not None:
                 self.action_masks = self._read_masks(infos, self.nowhere)
@@ -138,10 +144,21 @@ class VectorBackend(Backend):
 
     def _reset_ended(self, ended: Bool[np.ndarray, " n"]) -> None:
         """DISABLED: begin the next episodes."""
-        observations, infos = self.env.reset(options={"reset_mask": ended.copy()})
+        observations, infos = self._call(self.env.reset, options={"reset_mask": ended.copy()})
         self.states[ended] = self.observations.translate(observations)[ended]
         if self.action_masks is not None:
             self.action_masks[ended] = self._read_masks(infos, ~ended)[ended]
+
+    def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Reset or step the environments; say how to find out why that failed."""
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            error.add_note(
+                "The error was raised by environments side by side. skrl.diagnose(env) checks a "
+                "single one of them."
+            )
+            raise
 
     def _read_masks(
         self, infos: dict[str, Any], may_be_missing: Bool[np.ndarray, " n"]
@@ -225,6 +242,8 @@ def to_floats(rewards: Any, n: int) -> Float[np.ndarray, " n"]:
             f"Expected rewards of shape ({n},), one number per environment, got the shape "
             f"{rewards.shape}. Correct the environment's step method."
         )
+    if rewards.dtype.kind not in "biuf":
+        raise_bad_reward(rewards)
     floats: np.ndarray = rewards.astype(rewards.dtype if rewards.dtype.kind == "f" else float)
     if not math.isfinite(floats.sum()):
         raise_bad_reward(rewards)

@@ -9,6 +9,7 @@ import time
 from functools import partial
 
 import gymnasium
+import joblib
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -93,7 +94,9 @@ gymnasium.register("test/Walk-v0", Walk, reward_threshold=7.0, max_episode_steps
 
 
 @pytest.fixture(autouse=True)
-def no_process_is_left():
+def no_process_is_left(monkeypatch):
+    """There are two processes, on any machine, and none in the end."""
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 2)
     yield
     assert multiprocessing.active_children() == []
 
@@ -200,7 +203,6 @@ def test_a_network_that_learns_in_the_background_is_the_same():
 
 
 def test_processes_are_used_where_steps_are_slow(monkeypatch):
-    monkeypatch.setattr(step_cost.joblib, "cpu_count", lambda: 2)
     for seconds, expected in ((0.0, False), (0.01, True)):
         with GymEnvironment(partial(Walk, seconds=seconds), n_envs=2) as environment:
             environment.reset()
@@ -221,14 +223,16 @@ def test_a_step_costs_what_it_takes():
 
 @pytest.mark.parametrize(
     ("step", "n_cpus", "expected"),
-    [(99e-6, 2, False), (101e-6, 2, True), (66e-6, 4, False), (67e-6, 4, True), (1.0, 1, False)],
+    # 8 t / 2 > 2 * 2 * 60 us, and 8 t * 3/4 > 2 * 4 * 40 us
+    [(59e-6, 2, False), (61e-6, 2, True), (53e-6, 4, False), (54e-6, 4, True), (1.0, 1, False)],
 )
 def test_what_processes_save_is_compared_with_what_messages_cost(
     monkeypatch, step, n_cpus, expected
 ):
     monkeypatch.setattr(step_cost, "step_seconds", lambda make: step)
-    monkeypatch.setattr(step_cost, "pipe_seconds", lambda: 20e-6)
-    monkeypatch.setattr(step_cost, "message_seconds", lambda: 50e-6)
+    # Messages for n environments: 20 us and 10 us for each, and so 60 us for 4 and 40 us for 2.
+    monkeypatch.setattr(step_cost, "pipe_seconds", lambda share: 20e-6)
+    monkeypatch.setattr(step_cost, "message_seconds", lambda share: (20 + 10 * share) * 1e-6)
     monkeypatch.setattr(step_cost.joblib, "cpu_count", lambda: n_cpus)
     assert pays_in_processes(Walk, 8) == expected
     assert not pays_in_processes(Walk, 1)
@@ -339,6 +343,22 @@ def test_a_process_that_dies_is_reported_by_name(capfd):
     assert "(exit code 3)" in fail("exit", capfd)
 
 
+class Sleepy(Walk):
+    def reset(self, **arguments):
+        time.sleep(0.3)
+        return super().reset(**arguments)
+
+
+def test_a_reset_that_may_hang_is_reported_by_name(monkeypatch):
+    monkeypatch.setattr("skrl.environments.processes.PATIENCE_SECONDS", 0.1)
+    message = r"Environment 1 of 2 \(Sleepy\) has not begun an episode"
+    with (
+        GymEnvironment([Walk, Sleepy], asynchronous=True) as environment,
+        pytest.warns(UserWarning, match=message),
+    ):
+        environment.reset(seed=0)
+
+
 def test_an_environment_that_cannot_be_made_is_reported(capfd):
     message = fail("make", capfd)
     assert message.startswith("Environment 1 of 3 failed in its process: OSError: no such ship")
@@ -385,7 +405,7 @@ def open_and_die(pipe):
     """Open environments, and die while one of them is in a step and the other one waits."""
     environment = GymEnvironment([Walk, partial(Walk, seconds=0.3)], asynchronous=True)
     environment.reset(seed=0)
-    environment._backend.env.pipes[1].send(("step", 0))
+    environment._backend.env.pipes[1].send(("step", ([1], [0])))
     pipe.send(len(multiprocessing.active_children()))
     os.kill(os.getpid(), signal.SIGKILL)
 

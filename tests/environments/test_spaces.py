@@ -242,7 +242,7 @@ BAD_OBSERVATIONS = [
     (spaces.Discrete(3), "1a", "Expected an observation of the space Discrete.* got '1a'"),
     (spaces.Discrete(3), 3, r"Expected observations of the space Discrete\(3\), got 3"),
     (spaces.Discrete(3, start=5), [6, 4], "Expected observations of the space Discrete"),
-    (spaces.Discrete(3), 1.5, "Expected observations of the space Discrete.* got 1.5"),
+    (spaces.Discrete(3), 1.5, "Expected an observation of the space Discrete.* got 1.5"),
     (spaces.MultiDiscrete([2, 3]), [[1, 2], [2, 1]], "Expected observations of the space Multi"),
     (spaces.Dict({"a": BOX}), {"b": np.zeros(2)}, "Expected an observation of the space Dict"),
     (spaces.Dict({"a": BOX}), np.zeros(2), "Expected an observation of the space Dict"),

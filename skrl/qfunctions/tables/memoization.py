@@ -350,6 +350,11 @@ class MemoizationQFunction(QFunction):
         n_batch_axes = states.ndim - len(self._state_shape)
         if n_batch_axes < 1 or states.shape[n_batch_axes:] != self._state_shape:
             raise self._bad_shape(states)
+        if states.dtype.kind == "f" and not np.isfinite(states).all():
+            raise ValueError(
+                f"States must be finite, got {states!r:.200}. Look for NaN or infinity in the "
+                "observations of the environment."
+            )
         # Equal states must have equal bytes: one dtype, and + 0 makes -0.0 the same as 0.0.
         states = states.astype(self.state_space_.dtype, casting="same_kind", copy=False) + 0
         n_bytes = states.itemsize * prod(self._state_shape)
