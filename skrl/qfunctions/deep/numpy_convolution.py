@@ -1,5 +1,8 @@
 """A convolutional network without TensorFlow, for acting and evaluation."""
 
+from contextlib import nullcontext
+from functools import cache
+from math import prod
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -7,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 from numpy.lib.stride_tricks import as_strided
 from numpy.random import Generator
+from threadpoolctl import ThreadpoolController
 
 from skrl.qfunctions.deep.numpy_network import (
     STAYS_ONE,
@@ -21,6 +25,15 @@ from skrl.qfunctions.encoding import Moments, StateEncoder
 
 # How many states are evaluated at once: the patches of more would not stay in the cache.
 N_AT_ONCE = 32
+# Threads do not make a product of fewer multiplications faster. But they wait for the next one on
+# a core, which learning or the environments need.
+MIN_FOR_THREADS = 5_000_000
+
+
+@cache
+def thread_pools() -> ThreadpoolController:
+    """The threads with which NumPy multiplies matrices."""
+    return ThreadpoolController()
 
 
 class Convolution(NamedTuple):
@@ -94,6 +107,8 @@ class NumpyConvolutionalNetwork:
         features_as_they_are = StateEncoder(features, scale_states=False)
         self._dense = NumpyNetwork(stack.dense_layers, features_as_they_are, output_matrix)
         self._allocated: Any = None
+        products = [N_AT_ONCE * prod(c.output) * prod(c.kernel) for c in stack.convolutions]
+        self._needs_threads = max(products) >= MIN_FOR_THREADS
 
     def load(self, weights: list[np.ndarray], moments: Moments) -> None:
         """Use these weights: a kernel and a bias for every layer, as Keras orders them.
@@ -136,10 +151,10 @@ class NumpyConvolutionalNetwork:
         """Action values of a batch of states; see `NumpyNetwork`."""
         if len(states) <= N_AT_ONCE:
             return self._evaluate(states, rng)
-        parts = range(0, len(states), N_AT_ONCE)
-        return np.concatenate(
-            [self._evaluate(states[i : i + N_AT_ONCE], rng).copy() for i in parts]
-        )
+        parts = [states[i : i + N_AT_ONCE] for i in range(0, len(states), N_AT_ONCE)]
+        one_thread = thread_pools().limit(limits=1, user_api="blas")
+        with nullcontext() if self._needs_threads else one_thread:
+            return np.concatenate([self._evaluate(part, rng).copy() for part in parts])
 
     def _evaluate(
         self, states: Shaped[np.ndarray, "m ..."], rng: Generator | None
