@@ -66,7 +66,8 @@ class Ring:
 
     def since(self, first: int) -> np.ndarray:
         """Copy the entries from number `first` on, in their order."""
-        entries: np.ndarray = self.array[places(first, self.n_written - first, self.size)]
+        m = self.n_written - first
+        entries: np.ndarray = self.array[places(first, m, self.size) if m else []]
         return entries.copy()
 
 

@@ -33,6 +33,11 @@ def write_archive(path: str | Path, document: Any, arrays: Sequence[np.ndarray])
         What JSON can hold.
     arrays : list of ndarray
         Without Python objects.
+
+    Raises
+    ------
+    OSError
+        If writing fails. The file is then as it was.
     """
     path = Path(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -47,8 +52,10 @@ def write_archive(path: str | Path, document: Any, arrays: Sequence[np.ndarray])
             os.fsync(file.fileno())
         os.replace(temporary, path)
         _flush_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say it
         raise
 
 
