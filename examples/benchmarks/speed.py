@@ -19,6 +19,7 @@ import acting_rows
 import checkpoint_row
 import cost_rows
 import learning_rows
+import long_row
 import pixel_rows
 import search_row
 import step_profile
@@ -40,6 +41,7 @@ ROWS: dict[str, Callable[[Options], Iterator[Row | Breakdown]]] = {
     "replay-sampling": cost_rows.replay_sampling,
     "memory-50-fits": cost_rows.memory_50_fits,
     "checkpoint": checkpoint_row.checkpoint,
+    "long-run": long_row.long_run,
     "search-2-jobs": search_row.search_2_jobs,
     "profile": step_profile.profile,
 }
