@@ -169,7 +169,7 @@ def evaluate(name: str, setting: object, progress: float) -> float:
         return setting
     try:
         value = setting(progress) if isinstance(setting, Schedule) else setting
-    except TypeError as error:  # the parameters of a schedule are no numbers
+    except TypeError as error:  # a parameter of the schedule is not a number
         raise _bad_setting(name, setting) from error
     if type(value) is float:
         return value
