@@ -157,7 +157,16 @@ def test_the_classes_are_found():
     assert {DQN, EpsilonGreedy, GymEnvironment, SimpleRunner, QLearningAgent} <= set(CLASSES)
 
 
-@pytest.mark.parametrize("part", PARTS, ids=lambda part: repr(part)[:60])
+def is_slow(part):
+    """Whether the checks of a part compile many functions."""
+    return isinstance(part, C51 | IQN) or getattr(part, "noisy", False)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [pytest.param(part, marks=pytest.mark.slow) if is_slow(part) else part for part in PARTS],
+    ids=lambda part: repr(part)[:60],
+)
 def test_what_we_ship_keeps_its_contracts(part):
     checks = [check for interface, check in INTERFACES.items() if isinstance(part, interface)]
     is_noisy = getattr(part, "noisy", False)

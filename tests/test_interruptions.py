@@ -101,8 +101,8 @@ def check_memory(agent):
 @pytest.mark.parametrize(
     ("make", "n_moments"),
     [
-        (table, 20),
-        (remembering, 10),
+        (table, 8),
+        (remembering, 4),
         pytest.param(table, 100, marks=pytest.mark.slow),
         pytest.param(remembering, 100, marks=pytest.mark.slow),
         pytest.param(network, 30, marks=pytest.mark.slow),

@@ -54,11 +54,11 @@ POLE = partial(image_env, "CartPole-v1", size=(20, 30), n_stack=2)
     ("qfunction", "env"),
     [
         pytest.param(DQN((32,), layer_norm=True), "CartPole-v1", id="dqn"),
-        pytest.param(QRDQN(8, network=minatar_network), POLE(), id="quantiles-images"),
         *(
             pytest.param(*case, id=name, marks=pytest.mark.slow)
             for name, case in {
                 "quantiles": (QRDQN(8, hidden_layer_sizes=(32,), dueling=True), "CartPole-v1"),
+                "quantiles-images": (QRDQN(8, network=minatar_network), POLE()),
                 "dqn-images": (DQN(network=minatar_network), POLE()),
                 "implicit-quantiles": (IQN(hidden_layer_sizes=(32,)), "CartPole-v1"),
                 "noisy": (DQN((32, 32), noisy=True), "CartPole-v1"),
