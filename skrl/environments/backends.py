@@ -53,7 +53,7 @@ class Backend(ABC):
     is_vectorized : bool
         Whether all environments are computed at once.
     is_asynchronous : bool
-        Whether each environment runs in a separate process.
+        Whether the environments run in separate processes.
     action_masks : ndarray of shape (n_envs, n_actions), bool, or None
         Which actions are allowed in `states`. None if the first infos had no masks.
     """

@@ -36,10 +36,10 @@ class GymEnvironment(Environment):
         Gymnasium's render mode: ``"human"`` opens a window, ``"rgb_array"`` makes `render` return
         frames. A live environment must have been made with it.
     asynchronous : bool or None, default=None
-        Whether each of several environments runs in a separate process. None measures the steps of
-        a scratch copy of the first one, and uses processes only where they are faster. The
-        transitions are the same in both cases, bit for bit. True also holds where all environments
-        could be computed at once. It is not for live environments.
+        Whether several environments run in separate processes, at most one per core. None measures
+        the steps of a scratch copy of the first one, and uses processes only where they are
+        faster. The transitions are the same in both cases, bit for bit. True also holds where all
+        environments could be computed at once. It is not for live environments.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class GymEnvironment(Environment):
     is_vectorized : bool
         Whether all environments are computed at once, so that more of them take hardly longer.
     is_asynchronous : bool
-        Whether each environment runs in a separate process.
+        Whether the environments run in separate processes.
 
     Raises
     ------
@@ -172,7 +172,7 @@ class GymEnvironment(Environment):
 
     @property
     def is_asynchronous(self) -> bool:
-        """Whether each environment runs in a separate process."""
+        """Whether the environments run in separate processes."""
         return self._open().is_asynchronous
 
     def reset(self, seed: int | None = None) -> States:

@@ -52,7 +52,7 @@ def open_backend(
     check_n_envs(n_envs)
     if asynchronous and is_live(env):
         raise ValueError(
-            "asynchronous=True makes each environment in a separate process, but the environment "
+            "asynchronous=True makes environments in separate processes, but the environment "
             f"exists already: {describe(env)}. Pass an id or a function that makes it."
         )
     made: list[Any] = []
@@ -103,7 +103,7 @@ def _open(
 def is_asynchronous(
     functions: Sequence[Callable[[], Any]], render_mode: str | None, asynchronous: bool | None
 ) -> bool:
-    """Decide whether each environment gets its own process, see `GymEnvironment`."""
+    """Decide whether environments run in separate processes, see `GymEnvironment`."""
     if len(functions) < 2:
         return False
     if asynchronous is None:

@@ -276,7 +276,7 @@ def test_true_is_kept_where_all_could_be_computed_at_once():
 
 def test_live_environments_stay_where_they_are():
     for env in (Walk(), [Walk(), Walk], SyncVectorEnv([Walk])):
-        with pytest.raises(ValueError, match="asynchronous=True makes each environment in a sep"):
+        with pytest.raises(ValueError, match="asynchronous=True makes environments in separate"):
             GymEnvironment(env, asynchronous=True).reset()
         with GymEnvironment(env) as environment:
             assert not environment.is_asynchronous
