@@ -43,6 +43,15 @@ def rollouts(**parameters):
     return replay(runner=ParallelQ(train_freq=300, batch_size=30), **parameters)
 
 
+def frequent(**parameters):
+    """Several updates in a rollout, from memory that the buffer uses again."""
+    buffer = PrioritizedBuffer(400, n_step_return=4)
+    runner = ExperienceReplay(
+        buffer, batch_size=16, train_freq=16, gradient_steps=8, learning_starts=200
+    )
+    return replay(runner=runner, **parameters)
+
+
 def parallel(**parameters):
     runner = ParallelQ(train_freq=300, batch_size=30)
     defaults = {"runner": runner, "n_steps": 2_000, "random_state": 0, **EVALUATED}
@@ -60,6 +69,7 @@ LAKES = GymEnvironment("FrozenLake-v1", n_envs=3)
         pytest.param(replay, "FrozenLake-v1", 1_500, id="replay", marks=pytest.mark.slow),
         pytest.param(replay, LAKES, 1_500, id="side by side"),
         pytest.param(rollouts, GymEnvironment("FrozenLake-v1", n_envs=7), 700, id="rollouts"),
+        pytest.param(frequent, GymEnvironment("FrozenLake-v1", n_envs=7), 700, id="frequent"),
         pytest.param(network, "CartPole-v1", 600, id="DQN", marks=pytest.mark.slow),
         pytest.param(
             parallel,
