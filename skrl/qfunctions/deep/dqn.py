@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -203,7 +204,7 @@ class DQN(NetworkQFunction):
     def _validate(self) -> None:
         super()._validate()
         check_number("munchausen", self.munchausen, least=0, most=1)
-        if self.huber_delta != float("inf"):
+        if not isinstance(self.huber_delta, float) or self.huber_delta != inf:
             check_number("huber_delta", self.huber_delta, is_positive=True)
         for name in ("double", "dueling"):
             check_flag(name, getattr(self, name))

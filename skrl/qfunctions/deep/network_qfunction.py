@@ -4,6 +4,8 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
+from math import prod
 from typing import Any, Self
 
 import gymnasium
@@ -36,6 +38,9 @@ from skrl.qfunctions.deep.numpy_network import NumpyNetwork, dense_layers
 from skrl.qfunctions.deep.optimizers import make_optimizer
 from skrl.qfunctions.deep.tensorflow import tf
 from skrl.qfunctions.encoding import Moments, StateEncoder
+
+# Of hidden layers: 4 GB of memory.
+MAX_WEIGHTS = 10**9
 
 # What is learned, the new state, the TD errors and the losses.
 Learned = tuple[LearnerState, Float[np.ndarray, "K B"], Float[np.ndarray, " K"]]
@@ -345,14 +350,15 @@ class NetworkQFunction(QFunction):
     def _build_model(self, rng: Generator) -> Any:
         """Build the Keras network, the same one for the same generator."""
         options: dict[str, Any] = {"layer_norm": self.layer_norm, "noisy": self.noisy}
-        builder: Builder = self.network or partial(
-            dense_network,
-            hidden_layer_sizes=self._layer_sizes(),
-            activation=self.activation,
-            **options,
-        )
-        if self.network is None and _is_image(self.state_space_):
+        if self.network is not None:
+            builder = self.network
+        elif _is_image(self.state_space_):
             builder = partial(convolutional_network, **options)
+        else:
+            sizes = self._layer_sizes()
+            builder = partial(
+                dense_network, hidden_layer_sizes=sizes, activation=self.activation, **options
+            )
         model = build(builder, self._encoder.shape, self.n_outputs(self.n_actions_), rng)
         if self.noisy and not any("int" in seed.dtype for seed in model.non_trainable_variables):
             raise ValueError(
@@ -376,7 +382,7 @@ class NetworkQFunction(QFunction):
     def _layer_sizes(self) -> tuple[int, ...]:
         """The sizes of the hidden layers; a single number stands for one layer."""
         sizes = self.hidden_layer_sizes
-        return (sizes,) if isinstance(sizes, int | np.integer) else tuple(sizes)
+        return tuple(map(int, [sizes] if isinstance(sizes, int | np.integer) else sizes))
 
     def _validate(self) -> None:
         sizes = self.hidden_layer_sizes
@@ -387,7 +393,17 @@ class NetworkQFunction(QFunction):
                 f"hidden_layer_sizes must be a tuple of positive integers, got {sizes!r}. "
                 "Two hidden layers of 64 units are (64, 64)."
             )
-        if self.activation not in ACTIVATIONS:
+        if sum(map(prod, pairwise([1, *self._layer_sizes()]))) > MAX_WEIGHTS:
+            raise ValueError(
+                f"hidden_layer_sizes={sizes!r:.80} needs more than {MAX_WEIGHTS:,} weights. Use "
+                "smaller layers."
+            )
+        if self.network is not None and not callable(self.network):
+            raise TypeError(
+                "network must be a function (state_shape, n_outputs) -> keras.Model or None, got "
+                f"{self.network!r:.80}."
+            )
+        if not isinstance(self.activation, str) or self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {ACTIVATIONS}, got {self.activation!r}.")
         check_number("learning_rate", self.learning_rate, is_positive=True)
         check_number("learning_rate_decay", self.learning_rate_decay, least=0)

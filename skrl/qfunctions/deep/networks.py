@@ -50,8 +50,13 @@ def build(builder: Builder, state_shape: tuple[int, ...], n_outputs: int, rng: G
     """
     # A layer without a seed draws one from Python's global generator, which must not change.
     state = random.getstate()
+    parameters = inspect.signature(builder).parameters
+    if len(parameters) < 2 and not any(p.kind is p.VAR_POSITIONAL for p in parameters.values()):
+        raise TypeError(
+            f"network must be a function (state_shape, n_outputs) -> keras.Model, got {builder!r}."
+        )
     try:
-        if "seed" in inspect.signature(builder).parameters:
+        if "seed" in parameters:
             model = _call(builder, state_shape, n_outputs, seed=int(rng.integers(2**31)))
         else:
             model = _call(builder, state_shape, n_outputs)

@@ -9,7 +9,10 @@ from skrl.qfunctions.deep.tensorflow import keras
 def make_optimizer(optimizer: str | Callable[[float], Any], learning_rate: float) -> Any:
     """Turn an optimizer's name or factory into a Keras optimizer."""
     if callable(optimizer):
-        made = optimizer(learning_rate)
+        try:
+            made = optimizer(learning_rate)
+        except TypeError as error:
+            raise TypeError(f"optimizer={optimizer!r} does not take a number: {error}.") from error
         if not isinstance(made, keras.optimizers.Optimizer):
             raise TypeError(
                 f"optimizer must make a keras.optimizers.Optimizer from a learning rate, got "
