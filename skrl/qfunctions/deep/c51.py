@@ -74,11 +74,11 @@ class C51(DQN):
 
     def n_outputs(self, n_actions: int) -> int:
         """How many outputs the network has: N for every action, and N more if dueling."""
-        return self.n_atoms * super().n_outputs(n_actions)
+        return int(self.n_atoms) * super().n_outputs(n_actions)
 
     def atoms(self) -> Any:
         """The possible returns z_1 to z_N, of shape (N,)."""
-        return tf.linspace(float(self.v_min), float(self.v_max), self.n_atoms)
+        return tf.linspace(float(self.v_min), float(self.v_max), int(self.n_atoms))
 
     def logits_of(self, outputs: Any) -> Any:
         """The logits, of shape (B, n_actions, N), from outputs of shape (B, n_outputs)."""
@@ -116,8 +116,9 @@ class C51(DQN):
     def _validate(self) -> None:
         super()._validate()
         check_count("n_atoms", self.n_atoms, least=2)
-        check_number("v_min", self.v_min)
-        check_number("v_max", self.v_max)
+        # Far from the largest float32.
+        check_number("v_min", self.v_min, least=-1e30, most=1e30)
+        check_number("v_max", self.v_max, least=-1e30, most=1e30)
         if not self.v_min < self.v_max:
             raise ValueError(
                 f"v_min must be less than v_max, got v_min={self.v_min!r} and "

@@ -386,13 +386,9 @@ class NetworkQFunction(QFunction):
 
     def _validate(self) -> None:
         sizes = self.hidden_layer_sizes
-        if not isinstance(sizes, tuple | list | int | np.integer) or not all(
-            isinstance(size, int | np.integer) and size > 0 for size in self._layer_sizes()
-        ):
-            raise ValueError(
-                f"hidden_layer_sizes must be a tuple of positive integers, got {sizes!r}. "
-                "Two hidden layers of 64 units are (64, 64)."
-            )
+        for size in sizes if isinstance(sizes, tuple | list) else [sizes]:
+            hint = f" hidden_layer_sizes={sizes!r:.80}: two layers of 64 units are (64, 64)."
+            check_count("A hidden layer's size", size, least=1, hint=hint)
         if sum(map(prod, pairwise([1, *self._layer_sizes()]))) > MAX_WEIGHTS:
             raise ValueError(
                 f"hidden_layer_sizes={sizes!r:.80} needs more than {MAX_WEIGHTS:,} weights. Use "

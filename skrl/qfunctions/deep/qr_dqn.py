@@ -64,7 +64,7 @@ class QRDQN(DQN):
 
     def n_outputs(self, n_actions: int) -> int:
         """How many outputs the network has: N for every action, and N more if dueling."""
-        return self.n_quantiles * super().n_outputs(n_actions)
+        return int(self.n_quantiles) * super().n_outputs(n_actions)
 
     def quantiles_of(self, outputs: Any) -> Any:
         """The quantiles, of shape (B, n_actions, N), from outputs of shape (B, n_outputs)."""

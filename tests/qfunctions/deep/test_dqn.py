@@ -576,8 +576,8 @@ def one_output(state_shape, n_actions):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"hidden_layer_sizes": "64"}, ValueError, r"got '64'.*units are \(64, 64\)"),
-        ({"hidden_layer_sizes": (64, 0)}, ValueError, "positive integers"),
+        ({"hidden_layer_sizes": "64"}, TypeError, r"got '64'.*units are \(64, 64\)"),
+        ({"hidden_layer_sizes": (64, 0)}, ValueError, r"at least 1, got 0\. .*=\(64, 0\)"),
         ({"activation": "sigmoidal"}, ValueError, "activation must be one of"),
         ({"learning_rate": 0.0}, ValueError, "learning_rate must be positive and finite, got 0.0"),
         ({"huber_delta": -1.0}, ValueError, "huber_delta must be positive"),
