@@ -15,7 +15,7 @@ from skrl.base import Callback, Environment, Policy, QFunction, Run, Runner
 from skrl.callbacks import Checkpoint
 from skrl.callbacks.sklearn_callbacks import SklearnTasks, count_tasks
 from skrl.environments import as_environment
-from skrl.environments.spaces import ActionTranslator
+from skrl.environments.actions import ActionTranslator
 from skrl.interruptions import handled_interrupts
 from skrl.limits import check_count
 from skrl.parameters import check_parameters

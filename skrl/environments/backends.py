@@ -20,8 +20,9 @@ from jaxtyping import Bool
 from skrl.arrays import describe
 from skrl.base import ActionMasks, Actions, State, States, Transitions
 from skrl.environments.action_masks import KEY, read_masks
+from skrl.environments.actions import ActionTranslator
 from skrl.environments.capture import capture, restore
-from skrl.environments.spaces import ActionTranslator, StateTranslator
+from skrl.environments.spaces import StateTranslator
 
 INT64 = np.dtype(np.int64)
 # Copying a small array is several times faster than making one from a Python number.
@@ -286,7 +287,7 @@ def unpack_reset(result: Any) -> tuple[Any, dict[str, Any]]:
 
 def unpack_step(result: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
     """Check what an environment's step method returned."""
-    if type(result) is tuple and len(result) == 5:
+    if isinstance(result, tuple) and len(result) == 5:
         return result
     raise ValueError(
         "The environment's step method must return (observation, reward, terminated, truncated, "

@@ -10,8 +10,8 @@ from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from sklearn.base import clone
 
+from skrl.environments.actions import ActionTranslator
 from skrl.environments.gym_environment import GymEnvironment
-from skrl.environments.spaces import ActionTranslator
 
 ALL_MODES = list(AutoresetMode)
 LENGTHS = (3, 1, 4)
