@@ -86,7 +86,7 @@ any_space = st.one_of(
 
 
 class World(gymnasium.Env):
-    """Draws observations from its space; `rewards` are given one after the other."""
+    """Draws observations from its space; `rewards` are given in their order."""
 
     def __init__(self, observation_space, action_space, rewards=(1.0,)):
         self.observation_space, self.action_space = observation_space, action_space

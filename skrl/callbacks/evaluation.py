@@ -266,10 +266,12 @@ class Evaluation(Callback):
         """Let the contenders play on with the steps that are left."""
         race, latest = self._known.race, run.qfunction.state()
         try:
-            while (i := race.next_to_play(self.n_episodes)) is not None:
+            while (i := race.next_to_play(self.n_episodes)) is not None and self._can_afford(
+                run, 1
+            ):
                 state, returns = race.contenders[i]
                 run.qfunction.set_state(state)
-                heat = self._play(run, (0, len(returns))) if self._can_afford(run, 1) else None
+                heat = self._play(run, (0, len(returns)))
                 if heat is None:
                     break
                 race.extend(i, heat)

@@ -55,7 +55,7 @@ def describe_parameters(estimator: Any) -> dict[str, str]:
 
 def _in_words(value: Any) -> str:
     if hasattr(value, "get_params") and not isinstance(value, type):
-        return type(value).__name__  # its parameters have names of their own
+        return type(value).__name__  # get_params lists its parameters by their own names
     if isinstance(value, type | FunctionType | BuiltinFunctionType):
         return f"{value.__module__}.{value.__qualname__}"
     # Where an object stands in memory does not matter.

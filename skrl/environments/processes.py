@@ -54,9 +54,9 @@ class Facts(NamedTuple):
 class ProcessVectorEnv(VectorEnv[Any, Any, Any]):
     """Environments that run in as many processes as there are cores. None is reset automatically.
 
-    Each process has a share of the environments, and steps them one after the other. Observations
-    come through shared memory, everything else through pipes. Of the infos, only the action masks
-    are sent.
+    Each process has a share of the environments, and steps them sequentially. Observations come
+    through shared memory, everything else through pipes. Of the infos, only the action masks are
+    sent.
 
     Parameters
     ----------
@@ -271,8 +271,9 @@ def answer_commands(
                 pipe.send((answers, ""))
             except Exception as error:  # a user's environment may raise anything
                 pipe.send((None, describe_error(error)))
-    for env in envs.values():
-        env.close()
+    with contextlib.ExitStack() as closing:  # all of them, also if one fails
+        for env in envs.values():
+            closing.callback(env.close)
 
 
 class ServedEnvironment:

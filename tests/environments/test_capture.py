@@ -167,7 +167,7 @@ class Failing(Coin):
 
 
 class OwnGenerator(Coin):
-    """A generator of its own, which is made again in each episode."""
+    """Has its own generator, which is made again in each episode."""
 
     def step(self, action):
         return 0, float(self.own.random()), False, False, {}
