@@ -139,6 +139,7 @@ def test_training_is_evaluated_and_recorded(ring_agent):
     assert ring_agent.best_score_ == pytest.approx(30 / 11, abs=0.8)
 
 
+@pytest.mark.slow
 def test_training_stops_when_the_published_threshold_is_reached():
     gymnasium.register("tests/Identity-v0", Identity, reward_threshold=9.5)
     try:
@@ -486,6 +487,7 @@ def test_a_warm_start_refuses_what_does_not_fit_what_was_learned(identity_agent)
     assert agent.score(Identity, n_episodes=5) == 10.0
 
 
+@pytest.mark.slow
 def test_chunks_are_evaluated_at_the_same_steps_as_a_whole():
     agents = [
         QLearningAgent(n_steps=4096, n_evaluations=4, n_evaluation_episodes=5, random_state=0)

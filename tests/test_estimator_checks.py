@@ -158,8 +158,10 @@ def test_the_classes_are_found():
 
 
 def is_slow(part):
-    """Whether the checks of a part compile many functions."""
-    return isinstance(part, C51 | IQN) or getattr(part, "noisy", False)
+    """Whether the checks of a part compile many functions: one network stands for all."""
+    return (
+        isinstance(part, C51 | IQN | QRDQN) or getattr(part, "noisy", False) or part is DEEP_AGENT
+    )
 
 
 @pytest.mark.parametrize(
@@ -181,6 +183,7 @@ def test_tables_keep_their_contracts_on_tuples():
     check_qfunction(MemoizationQFunction(), "Blackjack-v1")
 
 
+@pytest.mark.slow
 def test_networks_keep_their_contracts_on_vectors():
     check_qfunction(DQN((8,)), "CartPole-v1")
 

@@ -101,8 +101,8 @@ def check_memory(agent):
 @pytest.mark.parametrize(
     ("make", "n_moments"),
     [
-        (table, 8),
-        (remembering, 4),
+        (table, 4),
+        (remembering, 2),
         pytest.param(table, 100, marks=pytest.mark.slow),
         pytest.param(remembering, 100, marks=pytest.mark.slow),
         pytest.param(network, 30, marks=pytest.mark.slow),
@@ -154,7 +154,7 @@ except KeyboardInterrupt as interrupt:
 """
 
 
-@pytest.mark.parametrize("asynchronous", [True, False])
+@pytest.mark.parametrize("asynchronous", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_second_press_ends_an_environment_that_hangs(asynchronous):
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(asynchronous)],

@@ -177,6 +177,7 @@ def test_an_agent_can_be_the_last_step_of_a_pipeline():
     assert all(map(knows_the_way, scores))
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_jobs():
     grid = {"policy__epsilon": [0.1, 0.5], "qfunction__learning_rate": [0.1, 0.5]}
     tables = []
@@ -271,6 +272,7 @@ def processes_of_session(session_id):
     return numbers
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_an_interrupted_search_leaves_no_process_behind(tmp_path):
     diary = tmp_path / "diary.txt"

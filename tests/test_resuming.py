@@ -268,6 +268,7 @@ def mean_return(agent, env, y=None):
     return agent.score(env, n_episodes=5)
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_from_its_checkpoints(started, tmp_path):
     def search(*callbacks):
         agent = table(n_steps=600, n_evaluations=0, callbacks=list(callbacks))

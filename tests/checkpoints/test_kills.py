@@ -13,11 +13,8 @@ SCRIPT = Path(__file__).parents[1] / "kill_runs.py"
 @pytest.mark.parametrize(
     "kind",
     [
-        "table",
-        *(
-            pytest.param(kind, marks=pytest.mark.slow)
-            for kind in ("processes", "search", "DQN", "LunarLander")
-        ),
+        pytest.param(kind, marks=pytest.mark.slow)
+        for kind in ("table", "processes", "search", "DQN", "LunarLander")
     ],
 )
 def test_killed_trainings_end_like_one_that_was_not_interrupted(kind):
